@@ -1,0 +1,94 @@
+//! Reading a file, with every mistake in it located.
+//!
+//! The text becomes a tree of nodes that know where they stand ([`tree`]). The types'
+//! own `Deserialize` reads that tree ([`decode`]); when it fails, the mistake is noted
+//! ([`found`]), the node at fault is dropped from the tree, and it reads again, until
+//! nothing is left to fail. So the types keep plain derives, and still one run finds
+//! all that is wrong. What relates parts of the file to each other is checked last
+//! ([`rules`]), on what is left, without blaming the consequences of what was dropped.
+
+mod decode;
+mod error;
+mod found;
+mod rules;
+mod tree;
+
+use crate::{Config, Plugin, Report, Route, Server, Upstream};
+use found::Found;
+use tree::Node;
+
+/// Largest file, in bytes. Ten thousand routes fit well into it.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// Reads a configuration file.
+///
+/// An empty file is the default configuration. The file may be at most 1 MiB, nested
+/// at most 32 deep, and may hold at most 10,000 routes, 1,000 upstreams and 1,024
+/// endpoints in each of them.
+///
+/// # Errors
+///
+/// Every mistake in the text, up to 100 of them; but where the text is not YAML, only
+/// the first place where it is not.
+pub fn parse(text: &str) -> Result<Config, Report> {
+    let mut found = Found::default();
+    let config = read(text, &mut found);
+    match config {
+        Some(config) if found.is_empty() => Ok(config),
+        _ => Err(found.into_report()),
+    }
+}
+
+fn read(text: &str, found: &mut Found) -> Option<Config> {
+    // Windows editors put a byte order mark first. It is not part of the text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.len() > TEXT_BYTES_MAX {
+        found.at_start(format!(
+            "the file has {} bytes: at most {TEXT_BYTES_MAX} are read",
+            text.len()
+        ));
+        return None;
+    }
+    let root = match tree::build(text, found) {
+        Ok(Some(root)) => root,
+        Ok(None) => return Some(Config::default()),
+        Err(tree::Unreadable) => return None,
+    };
+    rules::counts(&root, found);
+    if !decode::succeeds::<Config>(&root) {
+        decode_parts(&root, found);
+    }
+    let config = decode::decode::<Config>(&root, found)?;
+    rules::check(&config, &root, found);
+    Some(config)
+}
+
+/// Decodes the parts of the file one by one, for their mistakes. Reading again after
+/// each mistake then costs a part and not the file.
+fn decode_parts(root: &Node, found: &mut Found) {
+    if let Some(server) = root.get("server") {
+        decode::decode::<Server>(server, found);
+    }
+    for (_, upstream) in root.get("upstreams").into_iter().flat_map(Node::entries) {
+        decode::decode::<Upstream>(upstream, found);
+    }
+    for plugin in root.get("chain").into_iter().flat_map(Node::items) {
+        decode::decode::<Plugin>(plugin, found);
+    }
+    for route in root.get("routes").into_iter().flat_map(Node::items) {
+        decode::decode::<Route>(route, found);
+    }
+}
+
+/// A text as plain JSON values, read without knowledge of the types: numbers and
+/// booleans by their look.
+#[cfg(test)]
+pub(crate) fn json(text: &str) -> serde_json::Value {
+    match tree::build(text, &mut Found::default()) {
+        Ok(Some(root)) => root.to_json(),
+        _ => serde_json::Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests;

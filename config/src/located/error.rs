@@ -1,0 +1,258 @@
+//! Why a node could not be decoded.
+
+use std::fmt::{self, Display};
+
+use serde::de::{Expected, Unexpected};
+
+use super::found::Found;
+use super::tree::{Mark, Node};
+use crate::unit::shown;
+
+/// Why a node could not be decoded, and which.
+#[derive(Debug)]
+pub(super) struct Error<'t> {
+    cause: Cause,
+    place: Option<Place<'t>>,
+    /// A value that may be a secret: none of its text may be repeated.
+    secret: Option<&'t Node>,
+}
+
+#[derive(Debug)]
+struct Place<'t> {
+    mark: Mark,
+    /// The node at fault: dropped, so that decoding gets past it.
+    node: &'t Node,
+}
+
+#[derive(Debug)]
+enum Cause {
+    /// In full sentences, made where it arose.
+    Message {
+        message: String,
+        hint: Option<String>,
+    },
+    /// A structure lacks this key.
+    MissingKey(&'static str),
+    /// A structure does not have this key.
+    UnknownKey {
+        key: String,
+        known: &'static [&'static str],
+    },
+    /// No choice has this name.
+    UnknownChoice {
+        name: String,
+        known: &'static [&'static str],
+    },
+}
+
+impl<'t> Error<'t> {
+    pub(super) fn new(node: &'t Node, message: impl Into<String>, hint: Option<String>) -> Self {
+        let cause = Cause::Message {
+            message: message.into(),
+            hint,
+        };
+        Self {
+            cause,
+            place: None,
+            secret: None,
+        }
+        .at(node)
+    }
+
+    /// Says that a node is at fault, unless one further within is.
+    pub(super) fn at(mut self, node: &'t Node) -> Self {
+        let mark = match self.cause {
+            // What a mapping lacks has no place of its own: the mapping's heading has.
+            Cause::MissingKey(_) => node.heading,
+            _ => node.mark,
+        };
+        self.place.get_or_insert(Place { mark, node });
+        self
+    }
+
+    /// Says that a key is at fault, and its value with it.
+    pub(super) fn at_key(mut self, mark: Mark, node: &'t Node) -> Self {
+        self.place.get_or_insert(Place { mark, node });
+        self
+    }
+
+    pub(super) fn in_secret(mut self, node: &'t Node) -> Self {
+        self.secret = Some(node);
+        self
+    }
+
+    /// Notes the mistake, unless it only follows from one that was noted before, and
+    /// drops the node at fault.
+    pub(super) fn settle(self, root: &'t Node, found: &mut Found) {
+        let Place { mark, node } = self.place.unwrap_or(Place {
+            mark: root.mark,
+            node: root,
+        });
+        if let Some(secret) = self.secret {
+            found.mask(secret.bytes.clone());
+        }
+        let follows = match &self.cause {
+            // A misspelt key is one that is missing as well.
+            Cause::MissingKey(key) => {
+                node.has_dropped(key)
+                    || node
+                        .dropped_keys()
+                        .any(|known| nearest(known, [*key].into_iter()).is_some())
+            }
+            // Complaints about a list or mapping as a whole, as that it is empty.
+            Cause::Message { .. } => !node.is_whole(),
+            Cause::UnknownKey { .. } | Cause::UnknownChoice { .. } => false,
+        };
+        if matches!(self.cause, Cause::UnknownKey { .. }) {
+            // What was meant is unknown, so it may have been a secret.
+            found.mask(node.bytes.clone());
+        }
+        node.drop_out();
+        if !follows {
+            let (message, hint) = self.cause.tell();
+            found.at(mark, message, hint);
+        }
+    }
+}
+
+impl Cause {
+    fn tell(self) -> (String, Option<String>) {
+        match self {
+            Self::Message { message, hint } => (message, hint),
+            Self::MissingKey(key) => (format!("the key `{key}` is missing"), None),
+            Self::UnknownKey { key, known } => (
+                format!("unknown key {}", shown(&key)),
+                Some(suggest(&key, known)),
+            ),
+            Self::UnknownChoice { name, known } => (
+                format!("{} is not one of the choices", shown(&name)),
+                Some(suggest(&name, known)),
+            ),
+        }
+    }
+}
+
+/// The known name that was most likely meant, else all of them.
+fn suggest(name: &str, known: &[&str]) -> String {
+    if let Some(nearest) = nearest(name, known.iter().copied()) {
+        return format!("did you mean `{nearest}`?");
+    }
+    match known {
+        [] => "no key is known here".to_owned(),
+        [only] => format!("known is only `{only}`"),
+        known => format!("known are {}", list(known, "and")),
+    }
+}
+
+/// The candidate nearest to what was written, if one is near enough to be meant.
+pub(super) fn nearest<'a>(
+    name: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    /// Least similarity: a swapped pair or a lost letter passes, another word does not.
+    const SIMILARITY_MIN: f64 = 0.85;
+    /// Longer texts are no misspelt names, and comparing them would take time.
+    const BYTES_MAX: usize = 64;
+
+    let fold = |text: &str| text.to_lowercase().replace('-', "_");
+    if name.len() > BYTES_MAX {
+        return None;
+    }
+    let name = fold(name);
+    candidates
+        .filter(|candidate| candidate.len() <= BYTES_MAX)
+        .map(|candidate| (similarity(&name, &fold(candidate)), candidate))
+        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}
+
+/// From 0 to 1. Jaro-Winkler, which favours a common beginning, and two cases that it
+/// undervalues: one letter wrong in a short name, and a name that lost a whole part.
+fn similarity(a: &str, b: &str) -> f64 {
+    /// Shorter names are parts of too many others.
+    const PART_BYTES_MIN: usize = 4;
+    let shorter = a.len().min(b.len());
+    let special = if shorter >= PART_BYTES_MIN && (a.contains(b) || b.contains(a)) {
+        0.86
+    } else if shorter >= 3 && strsim::osa_distance(a, b) == 1 {
+        0.9
+    } else {
+        0.0
+    };
+    strsim::jaro_winkler(a, b).max(special)
+}
+
+/// Names for a message: "`a`, `b` and `c`".
+pub(super) fn list(names: &[&str], last_word: &str) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| shown(name)).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} {last_word} {last}", rest.join(", ")),
+        _ => quoted.concat(),
+    }
+}
+
+impl Display for Error<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Cause::Message { message, .. } => f.write_str(message),
+            Cause::MissingKey(key) => write!(f, "missing key `{key}`"),
+            Cause::UnknownKey { key, .. } => write!(f, "unknown key `{key}`"),
+            Cause::UnknownChoice { name, .. } => write!(f, "unknown choice `{name}`"),
+        }
+    }
+}
+
+impl std::error::Error for Error<'_> {}
+
+impl From<Cause> for Error<'_> {
+    fn from(cause: Cause) -> Self {
+        Self {
+            cause,
+            place: None,
+            secret: None,
+        }
+    }
+}
+
+impl serde::de::Error for Error<'_> {
+    fn custom<T: Display>(message: T) -> Self {
+        Cause::Message {
+            message: message.to_string(),
+            hint: None,
+        }
+        .into()
+    }
+
+    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        match unexpected {
+            Unexpected::Seq => Self::custom(format!("expected {expected}, not a list")),
+            Unexpected::Map => Self::custom(format!("expected {expected}, not a mapping")),
+            _ => Self::custom(format!("expected {expected}")),
+        }
+    }
+
+    fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format!("expected {expected}"))
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Cause::UnknownKey {
+            key: field.to_owned(),
+            known: expected,
+        }
+        .into()
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Cause::UnknownChoice {
+            name: variant.to_owned(),
+            known: expected,
+        }
+        .into()
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Cause::MissingKey(field).into()
+    }
+}

@@ -1,0 +1,226 @@
+//! Mistakes in listeners, upstreams and routes, each with its exact place.
+
+use super::{UPSTREAM, expect};
+
+#[test]
+fn listeners() {
+    let listen = |address: &str| format!("server:\n  listen:\n    - address: {address}\n");
+    expect(&listen("localhost:80"), &[(3, 16, "write `127.0.0.1:80`")]);
+    expect(
+        &listen("8080"),
+        &[(3, 16, "add the address, as in `0.0.0.0:8080`")],
+    );
+    expect(
+        &listen(":8080"),
+        &[(3, 16, "write `0.0.0.0:8080` or `[::]:8080`")],
+    );
+    expect(&listen("127.0.0.1"), &[(3, 16, "add the port")]);
+    expect(
+        &listen("127.0.0.1:80\n    - address: 127.0.0.1:80"),
+        &[(4, 16, "taken by the listener on line 3")],
+    );
+    expect(&listen("127.0.0.1:0\n    - address: 127.0.0.1:0"), &[]);
+    expect(
+        &listen("127.0.0.1:9901"),
+        &[(
+            3,
+            16,
+            "the admin listener's address when `admin` is not set",
+        )],
+    );
+    expect(
+        &listen("127.0.0.1:80\n  admin: 127.0.0.1:80"),
+        &[(4, 10, "taken by the listener on line 3")],
+    );
+    expect(&listen("127.0.0.1:9901\n  admin: off"), &[]);
+    expect(
+        "server: { admin: 127.0.0.1:8080 }",
+        &[(1, 18, "listened on when `listen` is not set")],
+    );
+    expect("server: { listen: [] }", &[(1, 19, "the list is empty")]);
+    expect(
+        &listen("127.0.0.1:1\n      tls: { certificate: /c, private_key: PEM }"),
+        &[(
+            4,
+            44,
+            "a secret must not be in this file: write a reference: `{ env: NAME }` or `{ file: PATH }`",
+        )],
+    );
+}
+
+#[test]
+fn upstreams() {
+    let upstream = |rest: &str| format!("upstreams:\n  a:\n    {rest}\n");
+    expect(&upstream("endpoints: []"), &[(3, 16, "the list is empty")]);
+    expect(
+        &upstream("endpoints: [http://a:1]"),
+        &[(3, 17, "drop the scheme `http://` and write `a:1`")],
+    );
+    expect(
+        &upstream("endpoints: [a:1, b:1, A:1]"),
+        &[(
+            3,
+            27,
+            "`a:1` stands in this upstream twice: first on line 3",
+        )],
+    );
+    expect(
+        &upstream("endpoints: [{ address: a:1, weight: 0 }]"),
+        &[(3, 5, "every endpoint has the weight 0")],
+    );
+    expect(
+        &upstream("endpoints: [{ address: a:1, weight: -1 }]"),
+        &[(3, 41, "write 0 to 1000000")],
+    );
+    expect(
+        &upstream("endpoints: [{ weight: 1 }]"),
+        &[(3, 17, "`address` is missing")],
+    );
+    expect(
+        &upstream("endpoints: [a:1]\n    protocol: auto"),
+        &[(4, 15, "`auto` needs `tls`")],
+    );
+    expect(
+        &upstream("endpoints: [a:1]\n    protocol: auto\n    tls: {}"),
+        &[],
+    );
+    expect(
+        &upstream("endpoints: [a:1]\n    host: https://a"),
+        &[(4, 11, "drop the scheme `https://`")],
+    );
+    expect(
+        &upstream("endpoints: [a:1]\n    tls: { server_name: 'a b' }"),
+        &[(4, 25, "cannot be in a host name")],
+    );
+    expect(
+        &upstream("endpoints: [a:1]\n    timeouts: { read: 48h }"),
+        &[(4, 23, "the greatest duration is `24h`")],
+    );
+}
+
+#[test]
+fn routes() {
+    let route = |rest: &str| {
+        format!("{UPSTREAM}routes:\n  - name: r\n    split: [{{ upstream: a }}]\n    {rest}\n")
+    };
+    expect(
+        &route("match: { path: { prefix: v1 } }"),
+        &[(6, 30, "start it with `/`, as in `/v1`")],
+    );
+    expect(
+        &route("match: { path: { exact: '/a?b' } }"),
+        &[(6, 29, "drop the query")],
+    );
+    expect(
+        &route("match: { path: { exact: '/ä' } }"),
+        &[(6, 29, "write `ä` percent-encoded")],
+    );
+    expect(
+        &route("match: { path: { glob: v1/* } }"),
+        &[(6, 28, "start it with `/` or `*`")],
+    );
+    expect(
+        &route("match: { path: {} }"),
+        &[(
+            6,
+            20,
+            "exactly one of the keys `exact`, `prefix` and `glob` must stand here, not 0",
+        )],
+    );
+    expect(
+        &route("match: { path: { exact: /a, prefix: /b } }"),
+        &[(6, 20, "not 2")],
+    );
+    expect(
+        &route("match: { path: /v1 }"),
+        &[(
+            6,
+            20,
+            "expected one of the keys `exact`, `prefix` and `glob`, as in `prefix: /v1`, not `/v1`",
+        )],
+    );
+    expect(
+        &route("match: { path: { regex: /v1 } }"),
+        &[(6, 22, "`regex` is not one of the choices")],
+    );
+    expect(
+        &route("match: { methods: [post] }"),
+        &[(6, 24, "write `POST`")],
+    );
+    expect(
+        &route("match: { headers: { X-A: a, x-a: b } }"),
+        &[(6, 33, "the header `x-a` stands here twice: first on line 6")],
+    );
+    expect(
+        &route("match: { models: [''] }"),
+        &[(6, 23, "write `*` for anything")],
+    );
+    expect(&route("attempts: 11"), &[(6, 15, "write 1 to 10")]);
+    expect(
+        &route("chain: [{ request_id: {}, extra: {} }]"),
+        &[(
+            6,
+            13,
+            "exactly one key, `request_id`, must stand here, not 2",
+        )],
+    );
+}
+
+#[test]
+fn targets() {
+    let split = |split: &str| {
+        format!(
+            "{UPSTREAM}  abc: {{ endpoints: [b:1] }}\nroutes:\n  - name: r\n    split: {split}\n"
+        )
+    };
+    expect(&split("[]"), &[(6, 12, "the list is empty")]);
+    expect(
+        &split("[{ upstream: abd }]"),
+        &[(6, 25, "no upstream is named `abd` (did you mean `abc`?)")],
+    );
+    expect(
+        &split("[{ upstream: zzz }]"),
+        &[(6, 25, "no upstream is named `zzz` (defined: `a` and `abc`)")],
+    );
+    expect(
+        &split("[{ upstream: a, weight: 0 }, { upstream: abc, weight: 0 }]"),
+        &[(6, 5, "every target has the weight 0")],
+    );
+    expect(
+        &split("[{ upstream: a, model: '' }]"),
+        &[(6, 35, "write at least one character")],
+    );
+    expect(
+        "routes: [{ name: r, split: [{ upstream: a }] }]",
+        &[(1, 41, "define it under `upstreams`")],
+    );
+}
+
+#[test]
+fn routes_by_name_and_order() {
+    let twice = format!(
+        "{UPSTREAM}routes:\n\
+         - {{ name: r, match: {{ models: [x] }}, split: [{{ upstream: a }}] }}\n\
+         - {{ name: r, split: [{{ upstream: a }}] }}\n\
+         - {{ name: s, split: [{{ upstream: a }}] }}\n"
+    );
+    expect(
+        &twice,
+        &[
+            (5, 11, "the name `r` is taken by the route on line 4"),
+            (
+                6,
+                3,
+                "route `s` is never reached: `r` on line 5 takes every request",
+            ),
+        ],
+    );
+    for all in ["prefix: /", "glob: '**'", "glob: '/**'"] {
+        let text = format!(
+            "{UPSTREAM}routes:\n\
+             - {{ name: r, match: {{ path: {{ {all} }} }}, split: [{{ upstream: a }}] }}\n\
+             - {{ name: s, split: [{{ upstream: a }}] }}\n"
+        );
+        expect(&text, &[(5, 3, "route `s` is never reached")]);
+    }
+}

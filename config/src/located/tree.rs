@@ -1,0 +1,167 @@
+//! The file as a tree of nodes that know where they stand.
+
+mod build;
+
+use std::cell::Cell;
+use std::ops::Range;
+
+pub(super) use build::{Unreadable, build};
+
+/// A place in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// From 1.
+    pub(super) line: usize,
+    /// In characters, from 1.
+    pub(super) column: usize,
+    /// From 0.
+    pub(super) byte: usize,
+}
+
+impl Default for Mark {
+    fn default() -> Self {
+        Self {
+            line: 1,
+            column: 1,
+            byte: 0,
+        }
+    }
+}
+
+/// A key that merges another mapping in, in YAML 1.1.
+const MERGE_KEY: &str = "<<";
+
+/// A mapping's key.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) text: String,
+    pub(super) mark: Mark,
+}
+
+/// A value in the file.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) mark: Mark,
+    /// Where the value is announced: its key, else the value itself.
+    pub(super) heading: Mark,
+    /// The value in the text, in bytes.
+    pub(super) bytes: Range<usize>,
+    pub(super) content: Content,
+    /// Set when the value was found to be wrong: it is then as good as absent, and
+    /// what follows from its absence is nobody's mistake. A cell, because decoding
+    /// holds the tree by reference when it finds out.
+    dropped: Cell<bool>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    Scalar {
+        text: String,
+        /// Written without quotes, so that it may be a number, a boolean or nothing.
+        plain: bool,
+    },
+    Sequence(Vec<Node>),
+    Mapping(Vec<(Key, Node)>),
+}
+
+impl Node {
+    pub(super) fn is_dropped(&self) -> bool {
+        self.dropped.get()
+    }
+
+    pub(super) fn drop_out(&self) {
+        self.dropped.set(true);
+    }
+
+    /// Whether the node and all within it are as they were written.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.is_dropped()
+            && match &self.content {
+                Content::Scalar { .. } => true,
+                Content::Sequence(items) => items.iter().all(Self::is_whole),
+                Content::Mapping(entries) => entries.iter().all(|(_, node)| node.is_whole()),
+            }
+    }
+
+    /// Whether the node is a key without a value, or a written `null` (YAML 1.2.2
+    /// section 10.3.2).
+    pub(super) fn is_null(&self) -> bool {
+        match &self.content {
+            Content::Scalar { text, plain } => {
+                *plain && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+            }
+            _ => false,
+        }
+    }
+
+    /// The elements of a sequence, without those that were dropped.
+    pub(super) fn items(&self) -> impl Iterator<Item = &Self> {
+        let items = match &self.content {
+            Content::Sequence(items) => items.as_slice(),
+            _ => &[],
+        };
+        items.iter().filter(|node| !node.is_dropped())
+    }
+
+    /// The entries of a mapping, without those that were dropped.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&Key, &Self)> {
+        self.all_entries().filter(|(_, node)| !node.is_dropped())
+    }
+
+    /// The entries of a mapping as they were written.
+    pub(super) fn all_entries(&self) -> impl Iterator<Item = (&Key, &Self)> {
+        let entries = match &self.content {
+            Content::Mapping(entries) => entries.as_slice(),
+            _ => &[],
+        };
+        entries.iter().map(|(key, node)| (key, node))
+    }
+
+    /// The value of a key, unless it was dropped.
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        self.entries()
+            .find(|(known, _)| known.text == key)
+            .map(|(_, node)| node)
+    }
+
+    /// Whether the key was there and its value was dropped, or it may have been in a
+    /// mapping that was to be merged in.
+    pub(super) fn has_dropped(&self, key: &str) -> bool {
+        self.dropped_keys()
+            .any(|known| known == key || known == MERGE_KEY)
+    }
+
+    /// The keys whose values were dropped.
+    pub(super) fn dropped_keys(&self) -> impl Iterator<Item = &str> {
+        self.all_entries()
+            .filter(|(_, node)| node.is_dropped())
+            .map(|(key, _)| key.text.as_str())
+    }
+
+    /// How many values the node holds, itself included.
+    fn count(&self) -> usize {
+        1 + match &self.content {
+            Content::Scalar { .. } => 0,
+            Content::Sequence(items) => items.iter().map(Self::count).sum(),
+            Content::Mapping(entries) => entries.iter().map(|(_, node)| node.count()).sum(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Node {
+    /// The value as an editor's YAML reader sees it (YAML 1.2 core schema).
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        match &self.content {
+            Content::Scalar { text, plain: true } => {
+                serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into())
+            }
+            Content::Scalar { text, .. } => text.as_str().into(),
+            Content::Sequence(items) => items.iter().map(Self::to_json).collect(),
+            Content::Mapping(entries) => entries
+                .iter()
+                .map(|(key, node)| (key.text.clone(), node.to_json()))
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The plugins that a chain can hold: one variant each, the only list of them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::field;
+use crate::unit::HeaderName;
+
+/// One plugin of a chain, written as a mapping with the plugin's name as its key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    rename_all = "snake_case",
+    expecting = "a plugin's name as a key, as in `request_id: {}`"
+)]
+pub enum Plugin {
+    /// Gives each request an identifier for logs on both sides.
+    RequestId(RequestId),
+}
+
+/// Gives each request an identifier: the client's if it sent a sane one, else a new
+/// random one (UUID version 4, RFC 9562). It goes upstream, into the answer and into
+/// the access log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RequestId {
+    /// Header that carries the identifier. Not one that belongs to a connection or
+    /// frames the message. Default: `x-request-id`.
+    #[serde(deserialize_with = "field::own_header")]
+    pub header: HeaderName,
+    /// Whether an identifier that the client sent is kept (at most 128 visible ASCII
+    /// characters) or replaced. Default: true.
+    pub trust_client: bool,
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self {
+            header: HeaderName::from_static("x-request-id"),
+            trust_client: true,
+        }
+    }
+}

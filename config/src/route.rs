@@ -1,0 +1,92 @@
+//! Which requests go where.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::field;
+use crate::plugin::Plugin;
+use crate::unit::{Attempts, Glob, HeaderName, Method, ModelName, Name, Weight};
+
+/// One rule: what it matches, and where that goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Name in logs and metrics, unique in the file.
+    pub name: Name,
+    /// What a request must be like. Default: any request.
+    #[serde(default, rename = "match")]
+    pub matches: Match,
+    /// Plugins that run after those of the global chain, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<Plugin>,
+    /// Where the requests go, in proportion to the weights. At least one target.
+    #[serde(deserialize_with = "field::at_least_one")]
+    #[schemars(length(min = 1))]
+    pub split: Vec<Target>,
+    /// How many endpoints are tried before the client gets an error, 1 to 10.
+    /// A request is tried again only while nothing of an answer has arrived: when no
+    /// connection could be made, or when a reused one turned out to be closed.
+    /// With `1` the request body streams through without being kept. Default: 2.
+    #[serde(default)]
+    pub attempts: Attempts,
+}
+
+/// What a request must be like; all that is given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Match {
+    /// The path, without the query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathMatch>,
+    /// Any of these methods. Empty: every method.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<Method>,
+    /// Each of these headers has a value that the pattern matches.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<HeaderName, Glob>,
+    /// The `model` field of the JSON body matches any of these. Empty: the body is
+    /// not looked at. A request without such a field does not match.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Glob>,
+}
+
+/// How a path is matched. Exactly one of the three.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    rename_all = "snake_case",
+    expecting = "one of the keys `exact`, `prefix` and `glob`, as in `prefix: /v1`"
+)]
+pub enum PathMatch {
+    /// The whole path, byte for byte.
+    Exact(
+        #[serde(deserialize_with = "field::request_path")]
+        #[schemars(regex(pattern = "^/"))]
+        String,
+    ),
+    /// The path or its leading segments: `/v1` matches `/v1` and `/v1/models`, not `/v10`.
+    Prefix(
+        #[serde(deserialize_with = "field::request_path")]
+        #[schemars(regex(pattern = "^/"))]
+        String,
+    ),
+    /// `*` stands for anything within a segment, `**` for anything.
+    Glob(#[serde(deserialize_with = "field::path_pattern")] Glob),
+}
+
+/// One share of a route's requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// An upstream of this file.
+    pub upstream: Name,
+    /// Share of the requests, relative to the other targets; 0 turns the target off.
+    /// Default: 1.
+    #[serde(default)]
+    pub weight: Weight,
+    /// Model name that replaces the client's in the request body; only that field is edited.
+    /// A request without a `model` field is left as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelName>,
+}

@@ -1,0 +1,296 @@
+//! The part of the file that is fixed until a restart.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::field;
+use crate::unit::{Duration, Secret, Size};
+
+mod changes;
+mod text;
+
+pub use changes::changed_keys;
+
+/// Listeners, transport, workers and limits. A reload that changes any of it is
+/// refused, naming the keys that differ.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Addresses that clients connect to. Default: `127.0.0.1:8080`, cleartext.
+    #[serde(deserialize_with = "field::at_least_one")]
+    #[schemars(length(min = 1))]
+    pub listen: Vec<Listener>,
+    /// Address of the admin listener (`/healthz`, `/readyz`, `/metrics`,
+    /// `/config`), or `off`. Default: `127.0.0.1:9901`. It has no authentication:
+    /// keep it on an address that only operators reach.
+    pub admin: Admin,
+    /// How bytes are moved. Default: `auto`.
+    pub transport: Transport,
+    /// Worker threads, each with its own sockets, upstream connections and ring.
+    /// Default: `auto`, one per processor that the process may use.
+    pub workers: Workers,
+    /// How long a stop waits for requests in flight. Default: `30s`.
+    pub drain_timeout: Duration,
+    /// Unix socket over which a new process takes over the listening sockets of a
+    /// running one (`penstock run --upgrade`). Default: none, upgrades are off.
+    #[serde(
+        deserialize_with = "field::optional_file",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(length(min = 1))]
+    pub upgrade_socket: Option<PathBuf>,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Bounds on what clients may ask for.
+    pub limits: Limits,
+    /// Sizes of each worker's ring. Used by the `io_uring` transport only.
+    pub io_uring: IoUring,
+}
+
+/// One address that clients connect to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// IP address and port, as in `0.0.0.0:8443` or `[::]:8443`.
+    #[serde(deserialize_with = "field::socket_address")]
+    #[schemars(schema_with = "address_schema")]
+    pub address: SocketAddr,
+    /// Certificate and key; with them the listener speaks TLS 1.2 and 1.3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTls>,
+    /// Whether HTTP/2 is offered: by ALPN on a TLS listener (default: on), by the
+    /// client's preface on a cleartext one (default: off; RFC 9113 section 3.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http2: Option<bool>,
+}
+
+/// A listener's certificate. Both files are read again on reload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTls {
+    /// PEM file with the certificate and its chain, leaf first.
+    #[serde(deserialize_with = "field::file")]
+    #[schemars(length(min = 1))]
+    pub certificate: PathBuf,
+    /// PEM private key (PKCS#8, PKCS#1 or SEC1).
+    pub private_key: Secret,
+}
+
+/// The admin listener's address, or `off`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admin {
+    /// No admin listener.
+    Off,
+    /// Listen here.
+    On(SocketAddr),
+}
+
+/// How bytes are moved between sockets and the proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// io_uring where the kernel allows it, else epoll; the choice is logged.
+    #[default]
+    Auto,
+    /// io_uring; refuse to start where the kernel does not allow it.
+    IoUring,
+    /// epoll.
+    Epoll,
+}
+
+/// Number of worker threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Workers {
+    /// One per processor that the process may use.
+    #[default]
+    Auto,
+    /// Exactly this many, 1 to 1024.
+    Count(NonZeroU16),
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `text` for a terminal, `json` for a collector. Default: `text`.
+    pub format: LogFormat,
+    /// The least severe level that is written. Default: `info`.
+    pub level: LogLevel,
+    /// Whether each finished request writes one line. Default: `on`.
+    pub access: Access,
+}
+
+/// Shape of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For a person at a terminal.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The least severe level that is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Failures that an operator must act on.
+    Error,
+    /// What will become a failure if it goes on.
+    Warn,
+    /// Start, stop, reloads and finished requests.
+    #[default]
+    Info,
+    /// What a developer of Penstock needs.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Whether finished requests are logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// One line for each finished request.
+    #[default]
+    On,
+    /// None; failures are still logged.
+    Off,
+}
+
+/// Bounds on what clients may ask for. Reaching one is counted in
+/// `penstock_limit_reached_total` by its name here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Largest request body; a larger one is answered with 413. Default: `16MiB`,
+    /// at most `1GiB`.
+    #[serde(deserialize_with = "field::size_within::<_, 1, { 1 << 30 }>")]
+    pub request_body: Size,
+    /// Client connections that a worker holds at once; past it the worker accepts
+    /// no more until one closes. Default: 65536, at
+    /// least 1, at most 1000000.
+    #[serde(deserialize_with = "field::within::<_, _, 1, 1_000_000>")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections: u32,
+    /// How long an idle keep-alive connection is kept. Default: `60s`.
+    pub keepalive_timeout: Duration,
+    /// Longest wait for the next bytes of a request's head or body. Default: `60s`.
+    pub read_timeout: Duration,
+    /// Longest wait for a client to take the next bytes of an answer. Default: `60s`.
+    pub write_timeout: Duration,
+    /// HTTP/2 streams that a client may have open on one connection. Default: 256,
+    /// at least 1, at most 65536.
+    #[serde(deserialize_with = "field::within::<_, _, 1, 65_536>")]
+    #[schemars(range(min = 1, max = 65_536))]
+    pub http2_streams: u32,
+    /// Idle connections kept to upstreams, for each worker. Default: 1024,
+    /// at most 1000000; 0 keeps none.
+    #[serde(deserialize_with = "field::within::<_, _, 0, 1_000_000>")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub upstream_idle_connections: u32,
+    /// Generations of the configuration that may be alive at once because requests
+    /// still run on them; a reload past it is refused. Default: 16, at least 2, at
+    /// most 1024.
+    #[serde(deserialize_with = "field::within::<_, _, 2, 1024>")]
+    #[schemars(range(min = 2, max = 1024))]
+    pub generations: u32,
+}
+
+/// Sizes of each worker's ring.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct IoUring {
+    /// Submission queue entries, a power of two from 8 to 32768. Default: 1024.
+    #[serde(deserialize_with = "field::power_of_two::<_, _, 8, 32_768>")]
+    #[schemars(range(min = 8, max = 32_768))]
+    pub entries: u32,
+    /// Receive buffers that connections share, a power of two from 8 to 32768.
+    /// Default: 256.
+    #[serde(deserialize_with = "field::power_of_two::<_, _, 8, 32_768>")]
+    #[schemars(range(min = 8, max = 32_768))]
+    pub buffers: u16,
+    /// Size of each receive buffer, `1KiB` to `1MiB`. Default: `16KiB`.
+    #[serde(deserialize_with = "field::size_within::<_, 1024, { 1 << 20 }>")]
+    pub buffer_size: Size,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: vec![Listener::default()],
+            admin: Admin::default(),
+            transport: Transport::default(),
+            workers: Workers::default(),
+            drain_timeout: Duration::seconds(30),
+            upgrade_socket: None,
+            log: Log::default(),
+            limits: Limits::default(),
+            io_uring: IoUring::default(),
+        }
+    }
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self {
+            address: loopback(8080),
+            tls: None,
+            http2: None,
+        }
+    }
+}
+
+impl Listener {
+    /// Whether HTTP/2 is offered, with the default for this kind of listener.
+    pub fn offers_http2(&self) -> bool {
+        self.http2.unwrap_or(self.tls.is_some())
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self::On(loopback(9901))
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_body: Size::kib(16 * 1024),
+            connections: 65_536,
+            keepalive_timeout: Duration::seconds(60),
+            read_timeout: Duration::seconds(60),
+            write_timeout: Duration::seconds(60),
+            http2_streams: 256,
+            upstream_idle_connections: 1024,
+            generations: 16,
+        }
+    }
+}
+
+impl Default for IoUring {
+    fn default() -> Self {
+        Self {
+            entries: 1024,
+            buffers: 256,
+            buffer_size: Size::kib(16),
+        }
+    }
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+}
+
+fn address_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string",
+        "pattern": r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$",
+        "examples": ["127.0.0.1:8080", "0.0.0.0:8443", "[::]:8443"],
+    })
+}
