@@ -1,0 +1,321 @@
+use std::sync::Mutex;
+use std::time::Duration;
+
+use http::{Method, Request, Response, StatusCode};
+use penstock_config::plugin;
+
+use super::*;
+use crate::ending::Outcome;
+use crate::exchange::Arrival;
+use crate::refusal::{Kind, Refusal};
+use crate::role::CacheKey;
+
+/// A plugin of the kind that later ones are: it reserves before a request, counts
+/// its answer, and settles at its end.
+struct Budget {
+    left: Mutex<u64>,
+    state: Slot<Reserved>,
+}
+
+struct Reserved {
+    tokens: u64,
+    used: u64,
+}
+
+impl Budget {
+    fn add_to(builder: &mut ChainBuilder, tokens: u64) -> Arc<Self> {
+        let budget = Arc::new(Self {
+            left: Mutex::new(tokens),
+            state: builder.slot(),
+        });
+        *builder = builder.clone().part(Parts {
+            request: Some(budget.clone()),
+            response: Some(budget.clone()),
+            observer: Some(budget.clone()),
+            ..Parts::default()
+        });
+        budget
+    }
+
+    fn left(&self) -> u64 {
+        *self.left.lock().unwrap()
+    }
+}
+
+impl RequestFilter for Budget {
+    fn request(&self, exchange: &mut Exchange, _: &request::Parts) -> Verdict {
+        let mut left = self.left.lock().unwrap();
+        *left = left.checked_sub(10).ok_or_else(|| {
+            let message = "no tokens left";
+            Refusal::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                Kind::RateLimit,
+                "tokens",
+                message,
+            )
+        })?;
+        exchange.put(
+            self.state,
+            Reserved {
+                tokens: 10,
+                used: 0,
+            },
+        );
+        Ok(())
+    }
+}
+
+impl ResponseFilter for Budget {
+    fn response(&self, _: &mut Exchange, head: &response::Parts) -> Option<Box<dyn BodyReader>> {
+        let reader = Counter(self.state);
+        head.status
+            .is_success()
+            .then(|| Box::new(reader) as Box<dyn BodyReader>)
+    }
+}
+
+struct Counter(Slot<Reserved>);
+
+impl BodyReader for Counter {
+    fn chunk(&mut self, exchange: &mut Exchange, chunk: &Bytes, _: bool) {
+        if let Some(reserved) = exchange.peek_mut(self.0) {
+            reserved.used += chunk.len() as u64;
+        }
+    }
+}
+
+impl Observer for Budget {
+    fn ended(&self, exchange: &mut Exchange, _: &Ending<'_>) {
+        if let Some(Reserved { tokens, used }) = exchange.take(self.state) {
+            *self.left.lock().unwrap() += tokens.saturating_sub(used);
+            exchange.note("tokens", used.to_string());
+        }
+    }
+}
+
+/// Writes down who was asked.
+struct Witness {
+    name: &'static str,
+    refuses: bool,
+}
+
+impl Witness {
+    fn part(name: &'static str, refuses: bool) -> Parts {
+        let witness = Arc::new(Self { name, refuses });
+        Parts {
+            request: Some(witness.clone()),
+            body: Some(witness.clone()),
+            cache: Some(witness.clone()),
+            observer: Some(witness),
+            ..Parts::default()
+        }
+    }
+
+    fn judge(&self, exchange: &mut Exchange) -> Verdict {
+        exchange.note(self.name, "asked");
+        if self.refuses {
+            let message = "This is not allowed.";
+            let refusal = Refusal::new(StatusCode::FORBIDDEN, Kind::Permission, "denied", message);
+            return Err(refusal.because(format!("{} refuses", self.name)));
+        }
+        Ok(())
+    }
+}
+
+impl RequestFilter for Witness {
+    fn request(&self, exchange: &mut Exchange, _: &request::Parts) -> Verdict {
+        self.judge(exchange)
+    }
+}
+
+impl BodyFilter for Witness {
+    fn body(&self, exchange: &mut Exchange, _: &request::Parts, _: &Bytes) -> Verdict {
+        self.judge(exchange)
+    }
+}
+
+impl CachePolicy for Witness {
+    fn key(&self, _: &Exchange, _: &request::Parts, body: &Bytes) -> Option<CacheKey> {
+        let mut key = [0; 32];
+        key[0] = *self.name.as_bytes().first()?;
+        (!body.is_empty()).then_some(CacheKey(key))
+    }
+}
+
+impl Observer for Witness {
+    fn ended(&self, exchange: &mut Exchange, ending: &Ending<'_>) {
+        exchange.note("outcome", ending.outcome.as_str());
+    }
+}
+
+fn exchange() -> Exchange {
+    Exchange::new(Arrival {
+        id: 7,
+        client: None,
+        generation: 1,
+        at: Duration::from_secs(1),
+    })
+}
+
+fn request() -> request::Parts {
+    Request::post("/v1/chat/completions")
+        .body(())
+        .unwrap()
+        .into_parts()
+        .0
+}
+
+fn response(status: StatusCode) -> response::Parts {
+    Response::builder()
+        .status(status)
+        .body(())
+        .unwrap()
+        .into_parts()
+        .0
+}
+
+const ENDING: Ending<'static> = Ending {
+    outcome: Outcome::ClientGone,
+    method: &Method::POST,
+    path: "/v1/chat/completions",
+    status: None,
+    duration: Duration::from_millis(5),
+    first_byte: None,
+    request_bytes: 0,
+    response_bytes: 0,
+    upstream: None,
+    attempts: 0,
+};
+
+fn names(exchange: &Exchange) -> Vec<&'static str> {
+    exchange.notes().iter().map(|note| note.name).collect()
+}
+
+#[test]
+fn an_empty_chain_lets_everything_pass_and_asks_for_nothing() {
+    let chain = ChainBuilder::default().plugins(&[]).build();
+    let mut exchange = exchange();
+    assert!(!chain.needs_body());
+    assert!(chain.request(&mut exchange, &request()).is_ok());
+    assert!(chain.body(&mut exchange, &request(), &Bytes::new()).is_ok());
+    assert!(
+        chain
+            .response(&mut exchange, &response(StatusCode::OK))
+            .is_empty()
+    );
+    assert!(chain.cache().is_none());
+    chain.ended(&mut exchange, &ENDING);
+    assert!(exchange.notes().is_empty());
+    assert!(exchange.request.is_empty() && exchange.response.is_empty());
+}
+
+#[test]
+fn filters_are_asked_in_order_until_one_refuses() {
+    let chain = ChainBuilder::default()
+        .part(Witness::part("first", false))
+        .part(Witness::part("second", true))
+        .part(Witness::part("third", false))
+        .build();
+    for body in [false, true] {
+        let mut exchange = exchange();
+        let verdict = match body {
+            false => chain.request(&mut exchange, &request()),
+            true => chain.body(&mut exchange, &request(), &Bytes::new()),
+        };
+        let refusal = verdict.unwrap_err();
+        assert_eq!(refusal.to_string(), "403 denied: second refuses");
+        assert_eq!(refusal.message, "This is not allowed.");
+        assert_eq!(names(&exchange), ["first", "second"]);
+    }
+    assert!(chain.needs_body());
+}
+
+#[test]
+fn what_was_reserved_is_settled_however_the_exchange_ends() {
+    let mut builder = ChainBuilder::default();
+    let wide = Budget::add_to(&mut builder, 100);
+    let narrow = Budget::add_to(&mut builder, 15);
+    let chain = builder.part(Witness::part("witness", false)).build();
+
+    let mut served = exchange();
+    chain.request(&mut served, &request()).unwrap();
+    assert_eq!((wide.left(), narrow.left()), (90, 5));
+    let mut readers = chain.response(&mut served, &response(StatusCode::OK));
+    readers.chunk(&mut served, &Bytes::from_static(b"abc"), false);
+
+    let mut refused = exchange();
+    let refusal = chain.request(&mut refused, &request()).unwrap_err();
+    assert_eq!(refusal.kind.as_str(), "rate_limit_error");
+    chain.ended(&mut refused, &ENDING);
+    assert_eq!(
+        (wide.left(), narrow.left()),
+        (90, 5),
+        "the refused one gave back its part"
+    );
+
+    // The client of the first vanishes: no last piece, but an end.
+    drop(readers);
+    chain.ended(&mut served, &ENDING);
+    assert_eq!(
+        (wide.left(), narrow.left()),
+        (97, 12),
+        "three tokens of each were used"
+    );
+    assert_eq!(names(&served), ["witness", "tokens", "outcome"]);
+}
+
+#[test]
+fn a_filter_that_does_not_want_the_body_costs_nothing_per_piece() {
+    let mut builder = ChainBuilder::default();
+    Budget::add_to(&mut builder, 100);
+    let chain = builder.build();
+    let failed = response(StatusCode::BAD_GATEWAY);
+    assert!(chain.response(&mut exchange(), &failed).is_empty());
+}
+
+#[test]
+fn the_last_cache_policy_is_the_one() {
+    let chain = ChainBuilder::default()
+        .part(Witness::part("global", false))
+        .part(Witness::part("route's own", false))
+        .build();
+    let policy = chain.cache().unwrap();
+    let body = Bytes::from_static(b"{}");
+    let key = policy.key(&exchange(), &request(), &body).unwrap();
+    assert_eq!(key.0[0], b'r');
+    assert_eq!(policy.key(&exchange(), &request(), &Bytes::new()), None);
+}
+
+#[test]
+fn a_clone_of_a_builder_adds_to_itself_alone() {
+    let mut global = ChainBuilder::default();
+    let shared = Budget::add_to(&mut global, 100);
+    let mut own = global.clone();
+    let added = Budget::add_to(&mut own, 100);
+    let mut first = exchange();
+    global.build().request(&mut first, &request()).unwrap();
+    assert_eq!((shared.left(), added.left()), (90, 100));
+    let mut second = exchange();
+    own.build().request(&mut second, &request()).unwrap();
+    assert_eq!((shared.left(), added.left()), (80, 90));
+    assert!(second.peek(shared.state).is_some() && second.peek(added.state).is_some());
+}
+
+#[test]
+fn every_plugin_of_the_configuration_can_be_built() {
+    let config = [Plugin::RequestId(plugin::RequestId::default())];
+    let chain = ChainBuilder::default().plugins(&config).build();
+    let mut exchange = exchange();
+    chain.request(&mut exchange, &request()).unwrap();
+    assert_eq!(names(&exchange), ["request_id"]);
+    assert_eq!(exchange.request.iter().count(), 1);
+}
+
+#[test]
+fn what_a_request_holds_can_cross_threads() {
+    fn send_and_sync<T: Send + Sync>() {}
+    send_and_sync::<Exchange>();
+    send_and_sync::<Readers>();
+    send_and_sync::<Chain>();
+    send_and_sync::<crate::routes::RouteTable>();
+}

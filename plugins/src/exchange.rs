@@ -1,0 +1,140 @@
+//! One request and its answer, as plugins see it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use penstock_config::unit::Name;
+
+use crate::edit::HeaderEdits;
+use crate::routes::Route;
+use crate::slot::{Slot, Slots};
+
+/// What is known about an exchange when its request head has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// 128 random bits, drawn by the engine for this exchange alone.
+    pub id: u128,
+    /// Address of the connection's other end; none when the transport has none.
+    pub client: Option<IpAddr>,
+    /// The generation of the configuration that serves this exchange to its end.
+    pub generation: u64,
+    /// When the head had arrived, since the Unix epoch, by the engine's clock,
+    /// which never steps back.
+    pub at: Duration,
+}
+
+/// Facts about one exchange, and what the plugins want done with it.
+///
+/// It owns no memory until a plugin puts something in it.
+pub struct Exchange {
+    arrival: Arrival,
+    route: Option<Arc<Name>>,
+    /// Changes to the request before it goes upstream. The filters of a chain all
+    /// see the head as the client sent it, not with these changes.
+    pub request: HeaderEdits,
+    /// Changes to the answer before it goes to the client, a refusal included.
+    pub response: HeaderEdits,
+    notes: Vec<Note>,
+    slots: Slots,
+}
+
+/// A fact for the access log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Key in the log line.
+    pub name: &'static str,
+    /// Text that holds no secret and no prompt.
+    pub value: Cow<'static, str>,
+}
+
+impl Exchange {
+    /// An exchange that has just begun.
+    pub fn new(arrival: Arrival) -> Self {
+        Self {
+            arrival,
+            route: None,
+            request: HeaderEdits::default(),
+            response: HeaderEdits::default(),
+            notes: Vec::new(),
+            slots: Slots::default(),
+        }
+    }
+
+    /// 128 random bits that belong to this exchange alone.
+    pub fn id(&self) -> u128 {
+        self.arrival.id
+    }
+
+    /// Address of the client's end of the connection.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.arrival.client
+    }
+
+    /// The generation of the configuration that serves this exchange.
+    pub fn generation(&self) -> u64 {
+        self.arrival.generation
+    }
+
+    /// When the request head had arrived, since the Unix epoch.
+    pub fn arrived_at(&self) -> Duration {
+        self.arrival.at
+    }
+
+    /// Name of the route; none when no route matched.
+    pub fn route(&self) -> Option<&Name> {
+        self.route.as_deref()
+    }
+
+    /// Records which route the exchange takes.
+    pub fn enter(&mut self, route: &Route) {
+        self.route = Some(Arc::clone(route.name_shared()));
+    }
+
+    /// Adds a fact to the access log. A later one of the same name replaces it, so
+    /// there are at most as many as the chain's plugins have names for.
+    pub fn note(&mut self, name: &'static str, value: impl Into<Cow<'static, str>>) {
+        let value = value.into();
+        match self.notes.iter_mut().find(|note| note.name == name) {
+            Some(note) => note.value = value,
+            None => self.notes.push(Note { name, value }),
+        }
+    }
+
+    /// What the plugins want in the access log.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// Leaves `value` for the plugin's other roles, in place of an earlier one.
+    pub fn put<T: Send + Sync + 'static>(&mut self, slot: Slot<T>, value: T) {
+        self.slots.put(slot, value);
+    }
+
+    /// What was left in `slot`; none when that role did not run.
+    pub fn peek<T: 'static>(&self, slot: Slot<T>) -> Option<&T> {
+        self.slots.peek(slot)
+    }
+
+    /// Like [`peek`](Self::peek), to change the value in place.
+    pub fn peek_mut<T: 'static>(&mut self, slot: Slot<T>) -> Option<&mut T> {
+        self.slots.peek_mut(slot)
+    }
+
+    /// Takes what was left in `slot`.
+    pub fn take<T: 'static>(&mut self, slot: Slot<T>) -> Option<T> {
+        self.slots.take(slot)
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange")
+            .field("arrival", &self.arrival)
+            .field("route", &self.route)
+            .field("notes", &self.notes)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,136 @@
+//! The `model` field of a JSON body, found without parsing the body.
+//!
+//! [`ModelScanner`] reads JSON text (RFC 8259) in whatever pieces it arrives and
+//! builds no tree: prompts are megabytes, and all that routing wants is one short
+//! string. What it skips it checks as far as a mistake there could move or hide the
+//! field: strings with their escapes, the nesting of brackets, the places of commas
+//! and colons. Numbers and literals are only checked to be made of their characters,
+//! and skipped strings may hold anything between their quotes.
+//!
+//! The upstream parses the same bytes with another parser, and a body that the two
+//! read differently would let a client use a model that it may not. So it is refused
+//! instead of guessed at: a second `model`, one spelled in another case (Go's
+//! `encoding/json` takes `Model` for `model`), or one that is not a string. That is
+//! why every body is read to its end.
+
+mod scan;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use bytes::Bytes;
+
+pub use scan::ModelScanner;
+
+/// Deepest nesting of arrays and objects.
+pub const DEPTH_MAX: usize = 128;
+
+/// Longest model name in bytes, unescaped: as many as 256 characters can have.
+pub const MODEL_BYTES_MAX: usize = 1024;
+
+/// A `model` field that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    start: usize,
+    end: usize,
+    value: String,
+}
+
+impl Field {
+    /// Offset of the value's opening quote in the body.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Offset just past the value's closing quote.
+    pub fn end(&self) -> usize {
+        self.end
+    }
+
+    /// The value without quotes and escapes.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+}
+
+/// The body that `field` was found in, with `new` for its value and every other byte
+/// as it was. Copies the body once.
+pub fn replace_field(body: &Bytes, field: &Field, new: &str) -> Bytes {
+    debug_assert!(field.end <= body.len(), "the field is of another body");
+    let (before, rest) = body.split_at(field.start.min(body.len()));
+    let (_, after) = rest.split_at((field.end - field.start).min(rest.len()));
+    // Two quotes, and names of models seldom need an escape.
+    let mut edited = Vec::with_capacity(before.len() + new.len() + 2 + after.len());
+    edited.extend_from_slice(before);
+    text::push_quoted(&mut edited, new);
+    edited.extend_from_slice(after);
+    edited.into()
+}
+
+/// Why a body was refused, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScanError {
+    /// What is wrong.
+    pub fault: Fault,
+    /// Offset in the body, in bytes.
+    pub at: usize,
+}
+
+/// What is wrong with a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The text does not begin with an object. A byte order mark counts as text
+    /// (RFC 8259 section 8.1 leaves it to the parser).
+    NotAnObject,
+    /// A byte that cannot stand where it does.
+    Unexpected,
+    /// A string with an escape that JSON does not have.
+    Escape,
+    /// More than [`DEPTH_MAX`] arrays and objects in one another.
+    TooDeep,
+    /// The text ends before its object does.
+    Truncated,
+    /// Something other than white space after the object.
+    Trailing,
+    /// A second `model` field.
+    DuplicateModel,
+    /// A field that differs from `model` only in upper and lower case.
+    MisspelledModel,
+    /// The `model` field holds something other than a string.
+    ModelNotString,
+    /// The model's name is longer than [`MODEL_BYTES_MAX`].
+    ModelTooLong,
+    /// The model's name is not Unicode text: bytes that are not UTF-8, a control
+    /// character that is not escaped, or half a surrogate pair.
+    ModelNotText,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAnObject => "the body is not a JSON object",
+            Self::Unexpected => "the body is not valid JSON",
+            Self::Escape => "the body has a string with an unknown escape",
+            Self::TooDeep => "the body is nested too deeply",
+            Self::Truncated => "the body ends too early",
+            Self::Trailing => "the body goes on after its JSON object",
+            Self::DuplicateModel => "the body has two `model` fields",
+            Self::MisspelledModel => "the body spells `model` with capital letters",
+            Self::ModelNotString => "`model` must be a string",
+            Self::ModelTooLong => "`model` is too long",
+            Self::ModelNotText => "`model` is not Unicode text",
+        })
+    }
+}
+
+impl fmt::Display for ScanError {
+    /// Fit for the client: it repeats nothing of the body.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, at byte {}", self.fault, self.at)
+    }
+}
+
+impl std::error::Error for ScanError {}

@@ -1,0 +1,268 @@
+//! Which route a request takes: the first of the file that matches.
+//!
+//! A file may have 10,000 routes. Exact paths are found by hash, prefixes and patterns
+//! by the segments that they begin with, so that only routes whose path can match are
+//! looked at further. Whatever the way to them, the route that stands first in the
+//! file wins. A lookup allocates nothing.
+
+mod condition;
+mod path;
+mod pattern;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::request;
+use penstock_config::unit::{Name, Weight};
+use penstock_config::{Config, route};
+
+use crate::chain::{Chain, ChainBuilder};
+use crate::role::Router;
+use crate::router::{Target, UpstreamId};
+use crate::split::{Distribution, NoWeight};
+use condition::{Answer, Condition, Model};
+use path::PathIndex;
+
+/// The routes of one generation, in the order of the file.
+pub struct RouteTable {
+    routes: Box<[Route]>,
+    /// What each route asks for beyond what the index of paths has settled.
+    conditions: Box<[Condition]>,
+    paths: PathIndex,
+    unmatched: Arc<Chain>,
+}
+
+/// What a request's head says about its route.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'t> {
+    /// This route, whatever the body holds.
+    Route(&'t Route),
+    /// The body's `model` decides: look it up and ask
+    /// [`find_with_model`](RouteTable::find_with_model).
+    NeedsModel,
+    /// No route matches, whatever the body holds.
+    None,
+}
+
+impl RouteTable {
+    /// Builds the routes of a configuration, their chains and their splits.
+    ///
+    /// # Errors
+    ///
+    /// The first route that names an upstream that does not exist, or that has no
+    /// target of a weight above zero.
+    pub fn new(config: &Config) -> Result<Self, BuildError> {
+        let upstreams: Vec<&Name> = config.upstreams.keys().collect();
+        let global = ChainBuilder::default().plugins(&config.chain);
+        let unmatched = Arc::new(global.build());
+        let routes = config.routes.iter().enumerate().map(|(index, route)| {
+            let chain = match route.chain.as_slice() {
+                [] => Arc::clone(&unmatched),
+                own => Arc::new(global.clone().plugins(own).build()),
+            };
+            Route::new(index, route, chain, &upstreams)
+        });
+        let routes = routes.collect::<Result<_, _>>()?;
+        let matches = || config.routes.iter().map(|route| &route.matches);
+        let paths = PathIndex::new(matches().map(|matches| matches.path.as_ref()));
+        Ok(Self {
+            routes,
+            conditions: matches().map(Condition::new).collect(),
+            paths,
+            unmatched,
+        })
+    }
+
+    /// The route of a request, as far as its head decides it. It asks for the model
+    /// only when a route that depends on it comes before all that surely match.
+    pub fn find(&self, head: &request::Parts) -> Found<'_> {
+        match self.first(head, Model::Unknown) {
+            Some((route, Answer::Yes)) => Found::Route(route),
+            Some(_) => Found::NeedsModel,
+            None => Found::None,
+        }
+    }
+
+    /// The route of a request whose body's `model` is known, or known not to be
+    /// there.
+    pub fn find_with_model(&self, head: &request::Parts, model: Option<&str>) -> Option<&Route> {
+        self.first(head, Model::Known(model))
+            .map(|(route, _)| route)
+    }
+
+    /// The route at a place in the file, counted from zero.
+    pub fn get(&self, index: usize) -> Option<&Route> {
+        self.routes.get(index)
+    }
+
+    /// All routes, in the order of the file.
+    pub fn iter(&self) -> std::slice::Iter<'_, Route> {
+        self.routes.iter()
+    }
+
+    /// The chain of requests that no route matches: the global one. It may name
+    /// them and hear of them; there is nowhere to send them.
+    pub fn unmatched(&self) -> &Chain {
+        &self.unmatched
+    }
+
+    /// The first route that matches or may match.
+    fn first(&self, head: &request::Parts, model: Model<'_>) -> Option<(&Route, Answer)> {
+        let mut first = None;
+        let mut bound = self.routes.len();
+        self.paths.visit(head.uri.path(), |candidates| {
+            for &index in candidates.iter().take_while(|index| **index < bound) {
+                let Some(condition) = self.conditions.get(index) else {
+                    return;
+                };
+                match condition.judge(head, model) {
+                    Answer::No => {}
+                    answer => {
+                        bound = index;
+                        first = Some(answer);
+                        return;
+                    }
+                }
+            }
+        });
+        Some((self.routes.get(bound)?, first?))
+    }
+}
+
+impl<'t> IntoIterator for &'t RouteTable {
+    type Item = &'t Route;
+    type IntoIter = std::slice::Iter<'t, Route>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// One route, ready to serve.
+pub struct Route {
+    name: Arc<Name>,
+    index: usize,
+    chain: Arc<Chain>,
+    router: Box<dyn Router>,
+    attempts: usize,
+    needs_model: bool,
+}
+
+impl Route {
+    fn new(
+        index: usize,
+        route: &route::Route,
+        chain: Arc<Chain>,
+        upstreams: &[&Name],
+    ) -> Result<Self, BuildError> {
+        let refuse = |cause| BuildError {
+            route: route.name.clone(),
+            cause,
+        };
+        let targets = route.split.iter().map(|target| weighted(target, upstreams));
+        let targets: Vec<_> = targets.collect::<Result<_, _>>().map_err(refuse)?;
+        let split = Distribution::new(targets).map_err(|NoWeight| refuse(Cause::NoWeight))?;
+        let renames = split.targets().any(|target| target.model.is_some());
+        Ok(Self {
+            name: Arc::new(route.name.clone()),
+            index,
+            chain,
+            router: Box::new(split),
+            attempts: route.attempts.get(),
+            needs_model: renames || !route.matches.models.is_empty(),
+        })
+    }
+
+    /// Name in logs and metrics.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    pub(crate) fn name_shared(&self) -> &Arc<Name> {
+        &self.name
+    }
+
+    /// Place in the file, counted from zero.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The plugins: the global ones, then the route's own.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// What decides where each request goes.
+    pub fn router(&self) -> &dyn Router {
+        &*self.router
+    }
+
+    /// How many endpoints may be tried for one request, at least one.
+    pub fn attempts(&self) -> usize {
+        self.attempts
+    }
+
+    /// Whether the body's `model` must be found: the route is chosen by it, or a
+    /// target replaces it.
+    pub fn needs_model(&self) -> bool {
+        self.needs_model
+    }
+
+    /// Whether the body must be read whole before it is sent anywhere: for its
+    /// model, for a body filter or for the cache.
+    pub fn needs_body(&self) -> bool {
+        self.needs_model || self.chain.needs_body()
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Route({} `{}`)", self.index, self.name)
+    }
+}
+
+/// A target of the file with its upstream found.
+fn weighted(target: &route::Target, upstreams: &[&Name]) -> Result<(Weight, Target), Cause> {
+    let upstream = upstreams
+        .binary_search(&&target.upstream)
+        .map_err(|_| Cause::UnknownUpstream(target.upstream.clone()))?;
+    let built = Target {
+        upstream: UpstreamId(upstream),
+        model: target.model.clone(),
+    };
+    Ok((target.weight, built))
+}
+
+/// A route that cannot be built. [`penstock_config::parse`] refuses such a file with
+/// the place of the mistake; this is for configurations made otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError {
+    /// The route.
+    pub route: Name,
+    /// What is wrong with it.
+    pub cause: Cause,
+}
+
+/// What is wrong with a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A target names an upstream that does not exist.
+    UnknownUpstream(Name),
+    /// No target has a weight above zero.
+    NoWeight,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "route `{}`: ", self.route)?;
+        match &self.cause {
+            Cause::UnknownUpstream(name) => write!(f, "there is no upstream `{name}`"),
+            Cause::NoWeight => NoWeight.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}

@@ -1,0 +1,323 @@
+use std::fmt::Write;
+
+use http::Request;
+
+use super::*;
+
+/// A configuration with these routes, in JSON to have no parser's quirks between.
+fn config(routes: &str) -> Config {
+    let text = format!(
+        r#"{{
+            "upstreams": {{
+                "b": {{ "endpoints": [{{ "address": "127.0.0.1:2" }}] }},
+                "a": {{ "endpoints": [{{ "address": "127.0.0.1:1" }}] }}
+            }},
+            "routes": [{routes}]
+        }}"#
+    );
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// A table of routes named `r0`, `r1` and so on, with these matches.
+fn table<S: AsRef<str>>(matches: impl IntoIterator<Item = S>) -> RouteTable {
+    let mut routes = String::new();
+    for (index, matches) in matches.into_iter().enumerate() {
+        let comma = if index > 0 { "," } else { "" };
+        let matches = matches.as_ref();
+        let split = r#"[{"upstream":"a"}]"#;
+        write!(
+            routes,
+            r#"{comma}{{"name":"r{index}","match":{{{matches}}},"split":{split}}}"#
+        )
+        .unwrap();
+    }
+    RouteTable::new(&config(&routes)).unwrap()
+}
+
+fn head(method: &str, uri: &str, headers: &[(&str, &str)]) -> request::Parts {
+    let mut request = Request::builder().method(method).uri(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap().into_parts().0
+}
+
+/// The place of the route that a GET takes without a model.
+fn get(table: &RouteTable, uri: &str) -> Option<usize> {
+    let head = head("GET", uri, &[]);
+    let place = match table.find(&head) {
+        Found::Route(route) => Some(route.index()),
+        Found::NeedsModel => panic!("{uri} needs no model"),
+        Found::None => None,
+    };
+    let known = table.find_with_model(&head, Some("m")).map(Route::index);
+    assert_eq!(known, place, "a model changes nothing for {uri}");
+    place
+}
+
+#[test]
+fn an_exact_path_is_the_whole_path_without_the_query() {
+    let table = table([r#""path":{"exact":"/v1/models"}"#]);
+    assert_eq!(get(&table, "/v1/models"), Some(0));
+    assert_eq!(get(&table, "/v1/models?limit=1"), Some(0));
+    for other in [
+        "/v1/models/",
+        "/v1/model",
+        "/v1",
+        "/V1/models",
+        "/v1//models",
+        "/v1/%6dodels",
+    ] {
+        assert_eq!(get(&table, other), None, "{other}");
+    }
+}
+
+#[test]
+fn a_prefix_ends_at_a_segment_border() {
+    for prefix in ["/v1", "/v1/"] {
+        let table = table([format!(r#""path":{{"prefix":"{prefix}"}}"#)]);
+        for uri in ["/v1", "/v1/", "/v1/models", "/v1?a", "/v1//x"] {
+            assert_eq!(get(&table, uri), Some(0), "{prefix} and {uri}");
+        }
+        for uri in ["/v10", "/", "/v", "//v1", "/x/v1"] {
+            assert_eq!(get(&table, uri), None, "{prefix} and {uri}");
+        }
+    }
+    let root = table([r#""path":{"prefix":"/"}"#]);
+    for uri in ["/", "/v1", "//", "http://host/x", "http://host"] {
+        assert_eq!(get(&root, uri), Some(0), "{uri}");
+    }
+    assert_eq!(
+        get(&root, "*"),
+        None,
+        "`*` (RFC 9110 section 7.1) is no path"
+    );
+}
+
+#[test]
+fn a_pattern_matches_the_whole_path() {
+    let table = table([
+        r#""path":{"glob":"/v1/*/chat"}"#,
+        r#""path":{"glob":"/files/**"}"#,
+        r#""path":{"glob":"/plain"}"#,
+    ]);
+    assert_eq!(get(&table, "/v1/tenant/chat"), Some(0));
+    assert_eq!(get(&table, "/v1/a/b/chat"), None);
+    assert_eq!(get(&table, "/files/a/b"), Some(1));
+    assert_eq!(get(&table, "/plain"), Some(2));
+    assert_eq!(get(&table, "/plain/x"), None);
+}
+
+#[test]
+fn the_first_of_the_file_wins_however_it_is_found() {
+    let kinds = [
+        r#""path":{"exact":"/a/b"}"#,
+        r#""path":{"prefix":"/a/b"}"#,
+        r#""path":{"prefix":"/a"}"#,
+        r#""path":{"glob":"/a/*"}"#,
+        r#""path":{"prefix":"/"}"#,
+        "",
+    ];
+    for first in 0..kinds.len() {
+        let turned = kinds.iter().cycle().skip(first).take(kinds.len());
+        assert_eq!(
+            get(&table(turned), "/a/b"),
+            Some(0),
+            "from {}",
+            kinds[first]
+        );
+        let mut last_first = kinds[first..].iter().chain(&kinds[..first]).rev();
+        let table = table(last_first.by_ref());
+        assert_eq!(get(&table, "/a/b"), Some(0));
+    }
+}
+
+#[test]
+fn methods_are_matched_literally() {
+    let table = table([r#""methods":["GET","POST"]"#, r#""methods":["DELETE"]"#]);
+    let find = |method| {
+        table
+            .find_with_model(&head(method, "/", &[]), None)
+            .map(Route::index)
+    };
+    assert_eq!(find("POST"), Some(0));
+    assert_eq!(find("DELETE"), Some(1));
+    assert_eq!(find("HEAD"), None, "HEAD is not GET");
+}
+
+#[test]
+fn each_header_has_a_value_that_matches() {
+    let table = table([r#""headers":{"X-Region":"eu-*","x-tier":"gold"}"#]);
+    let finds = |headers: &[(&str, &str)]| {
+        table
+            .find_with_model(&head("GET", "/", headers), None)
+            .is_some()
+    };
+    assert!(finds(&[("x-region", "eu-west"), ("x-tier", "gold")]));
+    assert!(finds(&[
+        ("x-region", "us"),
+        ("x-region", "eu-1"),
+        ("x-tier", "gold")
+    ]));
+    assert!(!finds(&[("x-region", "eu-west")]), "all headers are needed");
+    assert!(!finds(&[("x-region", "us"), ("x-tier", "gold")]));
+    assert!(!finds(&[]));
+}
+
+#[test]
+fn the_host_is_found_where_each_version_of_http_has_it() {
+    let table = table([r#""headers":{"host":"api.*"}"#]);
+    let http1 = head("GET", "/", &[("host", "api.example")]);
+    let http2 = head("GET", "https://api.example/", &[]);
+    let other = head("GET", "https://api.example/", &[("host", "www.example")]);
+    assert!(table.find_with_model(&http1, None).is_some());
+    assert!(table.find_with_model(&http2, None).is_some());
+    assert!(table.find_with_model(&other, None).is_none());
+}
+
+#[test]
+fn the_model_is_asked_for_only_where_it_decides() {
+    let table = table([
+        r#""path":{"exact":"/certain"}"#,
+        r#""path":{"prefix":"/v1"},"models":["gpt-*","o1"],"methods":["POST"]"#,
+        r#""path":{"prefix":"/v1"},"methods":["POST"]"#,
+        r#""path":{"exact":"/v2"},"models":["llama/*"]"#,
+        r#""path":{"prefix":"/certain"},"models":["*"]"#,
+    ]);
+    let post = |uri| head("POST", uri, &[]);
+    let with = |uri, model| table.find_with_model(&post(uri), model).map(Route::index);
+
+    assert!(matches!(table.find(&post("/v1/x")), Found::NeedsModel));
+    assert_eq!(with("/v1/x", Some("gpt-4o")), Some(1));
+    assert_eq!(with("/v1/x", Some("o1")), Some(1));
+    assert_eq!(with("/v1/x", Some("o1-mini")), Some(2));
+    assert_eq!(with("/v1/x", None), Some(2), "no model is no match");
+
+    assert!(matches!(table.find(&post("/v2")), Found::NeedsModel));
+    assert_eq!(
+        with("/v2", Some("llama/3/8b")),
+        Some(3),
+        "`*` takes the slash of a name"
+    );
+    assert_eq!(with("/v2", None), None);
+
+    assert!(matches!(table.find(&post("/certain")), Found::Route(r) if r.index() == 0));
+    assert!(matches!(table.find(&post("/certain/x")), Found::NeedsModel));
+    assert!(matches!(table.find(&post("/nowhere")), Found::None));
+    let get = head("GET", "/v1/x", &[]);
+    assert!(
+        matches!(table.find(&get), Found::None),
+        "the method rules it out already"
+    );
+}
+
+#[test]
+fn a_large_table_gives_what_trying_each_route_would() {
+    let matches = (0..10_000).map(|place| match place % 5 {
+        0 => format!(r#""path":{{"exact":"/t{}/x"}}"#, place % 700),
+        1 => format!(
+            r#""path":{{"prefix":"/t{}"}},"methods":["POST"]"#,
+            place % 300
+        ),
+        2 => format!(r#""path":{{"glob":"/t{}/*"}}"#, place % 900),
+        3 => format!(
+            r#""path":{{"prefix":"/t{}/y"}},"models":["m{place}"]"#,
+            place % 500
+        ),
+        _ => format!(
+            r#""path":{{"exact":"/t{}/z"}},"models":["m1*"]"#,
+            place % 1000
+        ),
+    });
+    let matches: Vec<String> = matches.collect();
+    let all = table(&matches);
+    // Without an index: each route in a table of its own.
+    let single: Vec<RouteTable> = matches.iter().map(|route| table([route])).collect();
+    for tenant in (0..1100).step_by(109) {
+        for (method, rest) in [("GET", "x"), ("POST", "y/1"), ("GET", "z"), ("PUT", "q")] {
+            let head = head(method, &format!("/t{tenant}/{rest}"), &[]);
+            for model in [None, Some("m18"), Some("m203")] {
+                let slow = single
+                    .iter()
+                    .position(|t| t.find_with_model(&head, model).is_some());
+                let fast = all.find_with_model(&head, model).map(Route::index);
+                assert_eq!(fast, slow, "{method} {} with {model:?}", head.uri);
+                match all.find(&head) {
+                    Found::Route(route) => assert_eq!(Some(route.index()), slow),
+                    Found::NeedsModel => {}
+                    Found::None => assert_eq!(slow, None),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_route_knows_its_upstreams_and_what_it_needs() {
+    let table = RouteTable::new(&config(
+        r#"{"name":"plain","split":[{"upstream":"b"}],"attempts":3},
+           {"name":"off","split":[{"upstream":"a"},{"upstream":"b","weight":0,"model":"x"}]},
+           {"name":"renamed","split":[{"upstream":"a","model":"x"}],
+            "chain":[{"request_id":{}}]},
+           {"name":"chosen","match":{"models":["x"]},"split":[{"upstream":"a"}]}"#,
+    ))
+    .unwrap();
+    let needs: Vec<_> = table
+        .iter()
+        .map(|r| (r.name().as_str(), r.needs_model()))
+        .collect();
+    assert_eq!(
+        needs,
+        [
+            ("plain", false),
+            ("off", false),
+            ("renamed", true),
+            ("chosen", true)
+        ],
+        "a target that is never picked replaces no model"
+    );
+    let plain = table.get(0).unwrap();
+    assert_eq!((plain.attempts(), plain.needs_body()), (3, false));
+    assert!(table.get(2).unwrap().needs_body());
+    assert!(table.get(4).is_none());
+
+    let mut exchange = crate::Exchange::new(crate::Arrival {
+        id: 0,
+        client: None,
+        generation: 1,
+        at: std::time::Duration::ZERO,
+    });
+    let head = head("GET", "/", &[]);
+    exchange.enter(plain);
+    assert_eq!(exchange.route().map(Name::as_str), Some("plain"));
+    let target = plain.router().target(&exchange, &head);
+    assert_eq!(
+        target.upstream,
+        UpstreamId(1),
+        "upstreams are counted by name"
+    );
+    assert_eq!(target.model, None);
+    let renamed = table.get(2).unwrap();
+    let target = renamed.router().target(&exchange, &head);
+    assert_eq!(target.model.as_ref().map(|m| m.as_str()), Some("x"));
+
+    table.unmatched().request(&mut exchange, &head).unwrap();
+    assert!(
+        exchange.notes().is_empty(),
+        "the chain of one route is not that of others"
+    );
+    renamed.chain().request(&mut exchange, &head).unwrap();
+    assert_eq!(exchange.notes().len(), 1);
+}
+
+#[test]
+fn a_route_that_leads_nowhere_is_refused_by_name() {
+    let error = |split| {
+        let route = format!(r#"{{"name":"chat","split":[{split}]}}"#);
+        RouteTable::new(&config(&route)).err().unwrap().to_string()
+    };
+    let unknown = error(r#"{"upstream":"vllm"}"#);
+    assert_eq!(unknown, "route `chat`: there is no upstream `vllm`");
+    let off = error(r#"{"upstream":"a","weight":0}"#);
+    assert_eq!(off, "route `chat`: no target has a weight above zero");
+}

@@ -1,0 +1,151 @@
+use super::*;
+
+fn distribution(weights: &[u32]) -> Distribution<usize> {
+    let targets = weights.iter().enumerate();
+    Distribution::new(targets.map(|(index, weight)| (Weight::try_from(*weight).unwrap(), index)))
+        .unwrap()
+}
+
+/// How often each target is picked in `picks` picks.
+fn count(targets: usize, picks: usize, mut pick: impl FnMut() -> usize) -> Vec<usize> {
+    let mut counts = vec![0; targets];
+    for _ in 0..picks {
+        counts[pick()] += 1;
+    }
+    counts
+}
+
+/// The largest distance of a target's count from its exact share.
+fn error(weights: &[u32], counts: &[usize]) -> f64 {
+    let picks: usize = counts.iter().sum();
+    let total: f64 = weights.iter().copied().map(f64::from).sum();
+    let exact = weights.iter().map(|w| f64::from(*w) / total * picks as f64);
+    counts
+        .iter()
+        .zip(exact)
+        .map(|(count, exact)| (*count as f64 - exact).abs())
+        .fold(0.0, f64::max)
+}
+
+const WEIGHTS: [&[u32]; 7] = [
+    &[1, 1],
+    &[90, 10],
+    &[1, 999_999],
+    &[95, 4, 1],
+    &[1, 2, 3, 4, 5, 6, 7],
+    &[0, 3, 0, 1, 0],
+    &[1_000_000, 1, 1_000_000],
+];
+
+#[test]
+fn shares_are_exact_within_a_few_requests() {
+    for weights in WEIGHTS {
+        let split = distribution(weights);
+        let counts = count(weights.len(), 100_000, || *split.pick());
+        let error = error(weights, &counts);
+        assert!(error <= 5.0, "{weights:?} gave {counts:?}, off by {error}");
+    }
+    let equal = [1; 1000];
+    let split = distribution(&equal);
+    let counts = count(1000, 100_000, || *split.pick());
+    assert!(
+        error(&equal, &counts) <= 5.0,
+        "a thousand equals: {counts:?}"
+    );
+}
+
+#[test]
+fn any_window_of_a_thousand_requests_has_nearly_exact_shares() {
+    for weights in WEIGHTS {
+        let split = distribution(weights);
+        let picks: Vec<usize> = (0..20_000).map(|_| *split.pick()).collect();
+        for window in picks.windows(1000).step_by(7) {
+            let mut window = window.iter();
+            let counts = count(weights.len(), 1000, || *window.next().unwrap());
+            let error = error(weights, &counts);
+            assert!(error <= 15.0, "{weights:?} gave {counts:?}, off by {error}");
+        }
+    }
+}
+
+#[test]
+fn a_rare_target_comes_as_often_as_its_weight_says() {
+    let split = distribution(&[1, 999_999]);
+    let counts = count(2, 10_000_000, || *split.pick());
+    assert!((8..=12).contains(&counts[0]), "10 expected: {counts:?}");
+}
+
+#[test]
+fn traffic_with_a_rhythm_is_spread_as_evenly() {
+    let weights = [3, 1];
+    for period in 2..=16 {
+        let split = distribution(&weights);
+        let mut every_nth = || {
+            let picked = *split.pick();
+            (1..period).for_each(|_| _ = split.pick());
+            picked
+        };
+        let counts = count(2, 10_000, &mut every_nth);
+        let error = error(&weights, &counts);
+        assert!(error <= 20.0, "every {period}th: {counts:?}");
+    }
+}
+
+#[test]
+fn a_target_of_weight_zero_is_never_picked() {
+    let split = distribution(&[0, 1, 0, 1, 0]);
+    for _ in 0..10_000 {
+        assert!([1, 3].contains(split.pick()));
+        assert_eq!(split.pick_excluding(|target| *target == 1), Some(&3));
+    }
+    assert_eq!(split.targets().collect::<Vec<_>>(), [&1, &3]);
+    let nothing = [(Weight::try_from(0).unwrap(), ())];
+    assert_eq!(Distribution::new(nothing).err(), Some(NoWeight));
+    assert_eq!(Distribution::<()>::new([]).err(), Some(NoWeight));
+}
+
+#[test]
+fn a_single_target_needs_no_counter() {
+    let split = distribution(&[0, 7]);
+    assert_eq!(split.pick(), &1);
+    assert_eq!(split.picks.0.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_retry_takes_the_others_by_their_weights() {
+    let weights = [5, 3, 1, 1];
+    let split = distribution(&weights);
+    let counts = count(4, 100_000, || {
+        *split.pick_excluding(|target| *target == 0).unwrap()
+    });
+    let error = error(&[0, 3, 1, 1], &counts);
+    assert!(error <= 5.0, "{counts:?}, off by {error}");
+    assert_eq!(split.pick_excluding(|_| true), None);
+}
+
+#[test]
+fn retries_do_not_shift_the_shares_of_first_picks() {
+    let weights = [1, 1];
+    let split = distribution(&weights);
+    let counts = count(2, 10_000, || {
+        let first = *split.pick();
+        if first == 0 {
+            split.pick_excluding(|target| *target == 0);
+        }
+        first
+    });
+    assert!(error(&weights, &counts) <= 5.0, "{counts:?}");
+}
+
+#[test]
+fn threads_share_one_sequence() {
+    let weights = [2, 1];
+    let split = distribution(&weights);
+    let counts: Vec<Vec<usize>> = std::thread::scope(|scope| {
+        let run = || scope.spawn(|| count(2, 30_000, || *split.pick()));
+        let threads: Vec<_> = (0..4).map(|_| run()).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    let sum: Vec<usize> = (0..2).map(|i| counts.iter().map(|c| c[i]).sum()).collect();
+    assert!(error(&weights, &sum) <= 5.0, "{sum:?}");
+}
