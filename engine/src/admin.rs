@@ -1,0 +1,182 @@
+//! The admin listener: health, metrics and the running configuration, for operators.
+//!
+//! It runs on the supervisor's thread, so that a busy worker does not keep an operator
+//! waiting. It has no authentication; the configuration says where it listens.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tracing::{debug, warn};
+
+use crate::live::Live;
+use crate::telemetry::Telemetry;
+
+/// Connections that the listener serves at once.
+const CONNECTIONS_MAX: usize = 64;
+
+/// How long a client may take over a request's head.
+const HEAD_WAIT: Duration = Duration::from_secs(10);
+
+/// Pause after an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the pages tell of.
+pub struct Pages {
+    /// The generation in force.
+    pub live: Arc<Live>,
+    /// The metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// Whether new connections are accepted.
+    pub ready: watch::Receiver<bool>,
+}
+
+/// Serves the pages until the task is dropped.
+pub async fn serve(listener: TcpListener, pages: Arc<Pages>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(permit) = room.clone().acquire_owned().await else {
+            return;
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(%error, "an admin connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let pages = pages.clone();
+        tokio::spawn(async move {
+            let answer = hyper::service::service_fn(|request: Request<Incoming>| {
+                let pages = pages.clone();
+                async move { Ok::<_, Infallible>(pages.answer(&request).await) }
+            });
+            let mut http = hyper::server::conn::http1::Builder::new();
+            http.timer(TokioTimer::new())
+                .header_read_timeout(HEAD_WAIT)
+                .max_headers(64);
+            if let Err(error) = http.serve_connection(TokioIo::new(stream), answer).await {
+                debug!(%error, "an admin connection ended");
+            }
+            drop(permit);
+        });
+    }
+}
+
+impl Pages {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+        match request.uri().path() {
+            "/reload" if request.method() == Method::POST => self.reload().await,
+            "/reload" => not_allowed("POST"),
+            "/healthz" | "/readyz" | "/metrics" | "/config" | "/" if !reading => {
+                not_allowed("GET, HEAD")
+            }
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" if *self.ready.borrow() => text(StatusCode::OK, "ready\n"),
+            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            "/metrics" => self.metrics(),
+            "/config" => self.config(),
+            "/" => text(
+                StatusCode::OK,
+                "Penstock\n\n/healthz\n/readyz\n/metrics\n/config\nPOST /reload\n",
+            ),
+            _ => text(StatusCode::NOT_FOUND, "no such page\n"),
+        }
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        match self.telemetry.render() {
+            Ok(body) => typed(
+                StatusCode::OK,
+                "text/plain; version=0.0.4; charset=utf-8",
+                body,
+            ),
+            Err(error) => {
+                warn!(%error, "the metrics could not be encoded");
+                text(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the metrics could not be encoded\n",
+                )
+            }
+        }
+    }
+
+    /// The configuration in force. It holds references to secrets, never a secret.
+    fn config(&self) -> Response<Full<Bytes>> {
+        let generation = self.live.load();
+        let mut body = format!("# generation {}\n", generation.id);
+        if let Some(verdict) = self.live.last_verdict() {
+            match verdict.result {
+                Ok(id) => body.push_str(&format!(
+                    "# last reload: generation {id}, in {:?}\n",
+                    verdict.took
+                )),
+                Err(why) => {
+                    body.push_str("# last reload refused:\n");
+                    why.lines()
+                        .for_each(|line| body.push_str(&format!("#   {line}\n")));
+                }
+            }
+        }
+        body.push_str(&penstock_config::to_yaml(&generation.config));
+        typed(StatusCode::OK, "application/yaml; charset=utf-8", body)
+    }
+
+    async fn reload(&self) -> Response<Full<Bytes>> {
+        let live = self.live.clone();
+        match tokio::task::spawn_blocking(move || live.reload()).await {
+            Ok(Ok(id)) => text(StatusCode::OK, format!("generation {id} is in force\n")),
+            Ok(Err(error)) => text(StatusCode::CONFLICT, format!("{error}\n")),
+            Err(error) => text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("the reload failed: {error}\n"),
+            ),
+        }
+    }
+}
+
+/// Opens the admin listener.
+///
+/// # Errors
+/// The address cannot be bound.
+pub fn open(address: std::net::SocketAddr) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    typed(status, "text/plain; charset=utf-8", body)
+}
+
+fn typed(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn not_allowed(allowed: &'static str) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}

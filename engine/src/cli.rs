@@ -1,0 +1,120 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use penstock::commands::{reload, run};
+use penstock_simulator::{SETTING_NAMES, Settings};
+
+/// An edge proxy for inference traffic.
+///
+/// Without a configuration it serves an embedded simulator of a model server on
+/// 127.0.0.1:8080, so that there is something to try at once.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub run: run::Options,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the proxy (also what happens without a command)
+    ///
+    /// SIGHUP reads the configuration again; a wrong file changes nothing. SIGTERM and Ctrl-C stop
+    /// accepting and finish what is in flight, up to server.drain_timeout; a second one ends at
+    /// once. SIGQUIT hands the listening sockets to a new process started with --upgrade, then
+    /// drains.
+    Run(run::Options),
+    /// Check a configuration: every mistake with its line and column; exit code 0 or 1
+    Check {
+        /// The configuration file
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Print the JSON Schema of the configuration file
+    Schema,
+    /// Make a running proxy read its configuration again, and say what became of it
+    Reload(reload::Options),
+    /// Run the simulator of a model server alone
+    ///
+    /// It speaks OpenAI's API on /v1 and produces faults on demand, by --faults or by the request
+    /// header `x-simulate`, as in `x-simulate: cut; after=3`. Kinds: refuse, reset, stall, status,
+    /// malformed, cut, slow.
+    Simulate(SimulatorArgs),
+}
+
+/// The simulator's settings, as flags of the same names.
+#[derive(Debug)]
+pub(crate) struct SimulatorArgs(pub Settings);
+
+impl Args for SimulatorArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let flag = |setting: &penstock_simulator::SettingName| {
+            let default = (setting.name == "listen").then_some("127.0.0.1:8000");
+            Arg::new(setting.name)
+                .long(setting.name)
+                .help(setting.help)
+                .value_name("VALUE")
+                .default_values(default)
+        };
+        command.args(SETTING_NAMES.iter().map(flag))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SimulatorArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut settings = Settings::default();
+        for setting in SETTING_NAMES {
+            if let Some(value) = matches.get_one::<String>(setting.name) {
+                let refuse = |error| {
+                    clap::Error::raw(
+                        clap::error::ErrorKind::ValueValidation,
+                        format!("{error}\n"),
+                    )
+                };
+                settings.set(setting.name, value).map_err(refuse)?;
+            }
+        }
+        Ok(SimulatorArgs(settings))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_configuration_may_be_given_with_and_without_the_command() {
+        let short = Cli::try_parse_from(["penstock", "-c", "a.yaml"]).unwrap();
+        assert_eq!(
+            short.run.config.as_deref(),
+            Some(std::path::Path::new("a.yaml"))
+        );
+        let long = Cli::try_parse_from(["penstock", "run", "-c", "a.yaml"]).unwrap();
+        assert!(matches!(long.command, Some(Command::Run(options)) if options.config.is_some()));
+    }
+
+    #[test]
+    fn a_simulator_setting_that_makes_no_sense_is_refused() {
+        assert!(Cli::try_parse_from(["penstock", "simulate", "--first-token", "soon"]).is_err());
+    }
+}

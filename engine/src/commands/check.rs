@@ -1,0 +1,61 @@
+//! `penstock check`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{complain, say};
+use crate::generation::Generation;
+use crate::live::Source;
+use crate::telemetry::Telemetry;
+use crate::tls::Certificates;
+use crate::transport::Transport;
+
+/// Validates a configuration and builds all that it describes, without binding anything.
+pub fn check(file: &Path) -> ExitCode {
+    match examine(file) {
+        Ok(summary) => {
+            say(summary);
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            complain(why.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn examine(file: &Path) -> Result<String, String> {
+    let config = Source::File(file.to_owned())
+        .load()
+        .map_err(|error| error.to_string())?;
+    let name = file.display();
+    let mut wrong = Vec::new();
+    if let Err(error) = Transport::choose(config.server.transport) {
+        wrong.push(format!(
+            "{name}: server.transport: io_uring is not to be had here: {error}"
+        ));
+    }
+    if let Err(error) = Certificates::read(&config.server.listen) {
+        wrong.push(format!("{name}: {error}"));
+    }
+    let telemetry = Telemetry::new().map_err(|error| error.to_string())?;
+    let counts = format!(
+        "{} listeners, {} upstreams, {} routes",
+        config.server.listen.len(),
+        config.upstreams.len(),
+        config.routes.len()
+    );
+    if let Err(errors) = Generation::build(1, config, Transport::Epoll, &telemetry) {
+        wrong.extend(
+            errors
+                .to_string()
+                .lines()
+                .map(|line| format!("{name}: {line}")),
+        );
+    }
+    if wrong.is_empty() {
+        Ok(format!("{name}: good ({counts})"))
+    } else {
+        Err(wrong.join("\n"))
+    }
+}

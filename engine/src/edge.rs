@@ -1,0 +1,143 @@
+//! One client connection, from its acceptance to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_core::apps::{HttpServerApp, ServerApp};
+use pingora_core::listeners::tls::Acceptor as TlsAcceptor;
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::{ALPN, IO, Stream};
+use pingora_core::server::ShutdownWatch;
+use pingora_proxy::HttpProxy;
+use tracing::debug;
+
+use crate::proxy::Proxy;
+use crate::telemetry::Held;
+use crate::transport::{Accepted, Connector, RingStream};
+
+mod downstream;
+
+pub use downstream::Downstream;
+
+/// Longest wait for a TLS handshake.
+const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
+
+/// The proxy as a worker runs it.
+pub type Engine = HttpProxy<Proxy, Connector>;
+
+/// What a listener says about the connections that it accepts.
+#[derive(Clone)]
+pub struct Terms {
+    /// TLS with this acceptor, or cleartext.
+    pub tls: Option<Arc<TlsAcceptor>>,
+    /// Cleartext HTTP/2 is recognised by its preface.
+    pub cleartext_http2: bool,
+    /// How long a connection may be idle between requests.
+    pub keepalive: Duration,
+    /// Longest wait for the next bytes from the client.
+    pub read_timeout: Duration,
+    /// Longest wait for the client to take bytes.
+    pub write_timeout: Duration,
+}
+
+/// Serves a connection until it ends.
+pub async fn serve(
+    engine: Arc<Engine>,
+    accepted: Accepted,
+    terms: Terms,
+    open: Held,
+    shutdown: ShutdownWatch,
+) {
+    match accepted {
+        Accepted::Epoll(stream) => {
+            serve_socket(engine, Downstream::new(stream, open), terms, shutdown).await
+        }
+        Accepted::IoUring(stream) => {
+            serve_socket(engine, Downstream::new(stream, open), terms, shutdown).await
+        }
+    }
+}
+
+async fn serve_socket<S>(
+    engine: Arc<Engine>,
+    mut socket: Downstream<S>,
+    terms: Terms,
+    shutdown: ShutdownWatch,
+) where
+    S: IO + 'static,
+{
+    let stream: Stream = match &terms.tls {
+        Some(acceptor) => {
+            match pingora_timeout::timeout(HANDSHAKE_WAIT, acceptor.tls_handshake(socket)).await {
+                Ok(Ok(stream)) => Box::new(stream),
+                Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
+                Err(_) => return debug!("TLS handshake took over {HANDSHAKE_WAIT:?}"),
+            }
+        }
+        None => {
+            if terms.cleartext_http2 {
+                match pingora_timeout::timeout(terms.read_timeout, socket.find_preface()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return debug!(%error, "connection ended before a request"),
+                    Err(_) => return debug!("no request arrived in time"),
+                }
+            }
+            if socket.speaks_http2() {
+                engine.process_new(Box::new(socket), &shutdown).await;
+                return;
+            }
+            Box::new(socket)
+        }
+    };
+    if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+        engine.process_new(stream, &shutdown).await;
+    } else {
+        serve_http1::<S>(engine, stream, &terms, shutdown).await;
+    }
+}
+
+/// Requests one after the other, until either side closes.
+///
+/// Pingora's own loop would keep the state of a whole request alive, a head buffer and
+/// several kilobytes of future, while a connection is idle. Here an idle connection on a
+/// ring waits with nothing but its socket.
+async fn serve_http1<S: IO + 'static>(
+    engine: Arc<Engine>,
+    stream: Stream,
+    terms: &Terms,
+    mut shutdown: ShutdownWatch,
+) {
+    let mut next = Some((stream, None));
+    let mut idle_wait = terms.read_timeout;
+    while let Some((stream, settings)) = next.take() {
+        let ring = stream
+            .as_any()
+            .downcast_ref::<Downstream<RingStream>>()
+            .map(Downstream::socket);
+        if let Some(ring) = ring {
+            let readable = pingora_timeout::timeout(idle_wait, ring.readable());
+            tokio::select! {
+                biased;
+                arrived = readable => if !matches!(arrived, Ok(Ok(()))) { return },
+                _ = shutdown.wait_for(|stop| *stop) => return,
+            }
+        }
+        let mut session = ServerSession::new_http1(stream);
+        session.set_keepalive(Some(whole_seconds(terms.keepalive)));
+        if let Some(settings) = settings {
+            pingora_core::apps::HttpPersistentSettings::apply_to_session(settings, &mut session);
+        }
+        session.set_read_timeout(Some(terms.read_timeout));
+        session.set_write_timeout(Some(terms.write_timeout));
+        next = engine
+            .process_new_http(session, &shutdown)
+            .await
+            .map(|reused| reused.consume());
+        idle_wait = terms.keepalive;
+    }
+}
+
+/// Pingora counts keep-alive in seconds, and takes zero for "for ever".
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().max(1)
+}

@@ -1,0 +1,120 @@
+//! One generation of the configuration, built and ready to serve.
+//!
+//! It is immutable. A request takes hold of the current one when it begins and keeps it
+//! to its end, so that everything it sees belongs together. What must outlive a
+//! generation (counters, the store of a cache, health) is owned by none.
+
+use std::fmt;
+use std::sync::Arc;
+
+use penstock_config::Config;
+use penstock_plugins::routes::{self, RouteTable};
+use prometheus::IntGauge;
+
+use crate::telemetry::{Held, RouteMetrics, Telemetry};
+use crate::transport::Transport;
+use crate::upstream::{self, Upstream};
+
+/// A generation of the configuration.
+pub struct Generation {
+    /// Counts up from 1 with each successful load.
+    pub id: u64,
+    /// What it was built from.
+    pub config: Config,
+    /// Which requests go where.
+    pub routes: RouteTable,
+    upstreams: Box<[Upstream]>,
+    metrics: Box<[RouteMetrics]>,
+    unmatched: RouteMetrics,
+    _alive: Held,
+}
+
+impl Generation {
+    /// Builds a generation. Nothing of it is in force before someone publishes it.
+    ///
+    /// # Errors
+    /// Everything that could not be built: names that do not resolve, certificates that
+    /// cannot be read.
+    pub fn build(
+        id: u64,
+        config: Config,
+        transport: Transport,
+        telemetry: &Telemetry,
+    ) -> Result<Self, BuildErrors> {
+        let mut errors = Vec::new();
+        let mut upstreams = Vec::with_capacity(config.upstreams.len());
+        for (name, upstream) in &config.upstreams {
+            match Upstream::build(name.as_str(), upstream, transport, telemetry) {
+                Ok(upstream) => upstreams.push(upstream),
+                Err(error) => errors.push(BuildError::Upstream(error)),
+            }
+        }
+        let routes =
+            RouteTable::new(&config).map_err(|error| errors.push(BuildError::Route(error)));
+        let (Ok(routes), true) = (routes, errors.is_empty()) else {
+            return Err(BuildErrors(errors));
+        };
+        Ok(Generation {
+            id,
+            metrics: routes
+                .iter()
+                .map(|route| telemetry.route(route.name().as_str()))
+                .collect(),
+            unmatched: telemetry.unmatched.clone(),
+            _alive: Held::new(&telemetry.generations_alive),
+            routes,
+            upstreams: upstreams.into(),
+            config,
+        })
+    }
+
+    /// The upstream of a target of this generation.
+    pub fn upstream(&self, id: penstock_plugins::UpstreamId) -> Option<&Upstream> {
+        self.upstreams.get(id.0)
+    }
+
+    /// The counters of a route, or of requests without one.
+    pub fn metrics(&self, route: Option<usize>) -> &RouteMetrics {
+        route
+            .and_then(|index| self.metrics.get(index))
+            .unwrap_or(&self.unmatched)
+    }
+}
+
+/// Why a valid configuration could not be built.
+#[derive(Debug)]
+pub struct BuildErrors(pub Vec<BuildError>);
+
+/// One reason.
+#[derive(Debug)]
+pub enum BuildError {
+    /// An upstream could not be built.
+    Upstream(upstream::BuildError),
+    /// A route could not be built.
+    Route(routes::BuildError),
+}
+
+impl fmt::Display for BuildErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, error) in self.0.iter().enumerate() {
+            if n > 0 {
+                f.write_str("\n")?;
+            }
+            match error {
+                BuildError::Upstream(error) => error.fmt(f)?,
+                BuildError::Route(error) => error.fmt(f)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BuildErrors {}
+
+/// How many generations are alive, the current one included.
+pub fn alive(gauge: &IntGauge) -> u64 {
+    u64::try_from(gauge.get()).unwrap_or(0)
+}
+
+/// A generation that many requests share.
+pub type Shared = Arc<Generation>;

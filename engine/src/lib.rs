@@ -1,0 +1,22 @@
+//! Penstock: an edge proxy for inference traffic, on Pingora and io_uring.
+//!
+//! The binary is a thin shell around this library. A request's way: [`worker`] accepts its
+//! connection, [`edge`] serves it, [`proxy`] is what Pingora calls for each request, which
+//! takes the [`generation`] in force from [`live`] and keeps it to its end.
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod commands;
+pub mod edge;
+pub mod generation;
+pub mod handout;
+pub mod listen;
+pub mod live;
+pub mod proxy;
+pub mod server;
+pub mod telemetry;
+pub mod tls;
+pub mod transport;
+pub mod upgrade;
+pub mod upstream;
+pub mod worker;

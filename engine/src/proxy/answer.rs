@@ -1,0 +1,148 @@
+//! What comes back: the upstream's answer on its way to the client, or the error that
+//! the client gets instead.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::StatusCode;
+use penstock_plugins::{Kind, Outcome, Refusal};
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_http::ResponseHeader;
+use pingora_proxy::{FailToProxy, Session};
+
+use super::context::Context;
+use super::{edits, replay, respond};
+
+/// The upstream's head, on its way to the client.
+pub(super) fn head(ctx: &mut Context, head: &mut ResponseHeader) -> Result<()> {
+    if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    ctx.attempts.answered = true;
+    ctx.status = head.status.as_u16();
+    let generation = ctx.generation();
+    if let Some(route) = ctx.route.and_then(|index| generation.routes.get(index)) {
+        ctx.readers = route.chain().response(&mut ctx.exchange, head);
+    }
+    edits::apply(&ctx.exchange.response, head)?;
+    Ok(())
+}
+
+/// A piece of the upstream's body, on its way to the client.
+pub(super) fn chunk(ctx: &mut Context, chunk: Option<&Bytes>, last: bool) {
+    if let Some(chunk) = chunk.filter(|chunk| !chunk.is_empty()) {
+        ctx.first_byte.get_or_insert_with(Instant::now);
+        ctx.response_bytes += chunk.len() as u64;
+    }
+    if !ctx.readers.is_empty() {
+        let empty = Bytes::new();
+        ctx.readers
+            .chunk(&mut ctx.exchange, chunk.unwrap_or(&empty), last);
+    }
+}
+
+/// What went wrong, as the client and the log see it.
+struct Failure {
+    outcome: Outcome,
+    /// None when the client is not there to read it.
+    refusal: Option<Box<Refusal>>,
+}
+
+/// The request failed for good: tells the client, if it can still be told.
+pub(super) async fn failure(
+    session: &mut Session,
+    error: &Error,
+    ctx: &mut Context,
+) -> FailToProxy {
+    replay::restore(session, ctx);
+    let failure = classify(error);
+    ctx.outcome = Some(failure.outcome);
+    ctx.reason = Some(error.to_string());
+    let begun = session
+        .response_written()
+        .is_some_and(|head| !head.status.is_informational());
+    let mut error_code = 0;
+    if let Some(refusal) = failure.refusal.filter(|_| !begun) {
+        error_code = refusal.status.as_u16();
+        session.set_keepalive(None);
+        if let Err(error) = respond::write(session, ctx, &refusal).await {
+            tracing::debug!(%error, "the client did not take the error");
+        }
+    }
+    // Pingora closes the client's connection after a failure: a stream that was begun
+    // ends there, without the mark of a proper end.
+    FailToProxy {
+        error_code,
+        can_reuse_downstream: false,
+    }
+}
+
+fn classify(error: &Error) -> Failure {
+    let told = |outcome, status, code, message: &'static str| {
+        let kind = if status == StatusCode::REQUEST_TIMEOUT {
+            Kind::InvalidRequest
+        } else {
+            Kind::Api
+        };
+        Failure {
+            outcome,
+            refusal: Some(Refusal::new(status, kind, code, message)),
+        }
+    };
+    match (error.esource(), error.etype()) {
+        (_, ErrorType::HTTPStatus(status)) => {
+            let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let text = status.canonical_reason().unwrap_or("The request failed.");
+            let kind = if status.is_client_error() {
+                Kind::InvalidRequest
+            } else {
+                Kind::Api
+            };
+            let refusal = Refusal::new(status, kind, "request_failed", text);
+            Failure {
+                outcome: Outcome::Refused,
+                refusal: Some(refusal),
+            }
+        }
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => told(
+            Outcome::ClientGone,
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            "The request body did not arrive in time.",
+        ),
+        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => told(
+            Outcome::Refused,
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            "The request is malformed.",
+        ),
+        (ErrorSource::Downstream, _) => Failure {
+            outcome: Outcome::ClientGone,
+            refusal: None,
+        },
+        (
+            ErrorSource::Upstream,
+            ErrorType::ConnectTimedout
+            | ErrorType::TLSHandshakeTimedout
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout,
+        ) => told(
+            Outcome::UpstreamTimeout,
+            StatusCode::GATEWAY_TIMEOUT,
+            "upstream_timeout",
+            "The upstream server did not answer in time.",
+        ),
+        (ErrorSource::Upstream, _) => told(
+            Outcome::UpstreamFailed,
+            StatusCode::BAD_GATEWAY,
+            "upstream_failed",
+            "The upstream server could not be reached or closed the connection.",
+        ),
+        (ErrorSource::Internal | ErrorSource::Unset, _) => told(
+            Outcome::Internal,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "The proxy failed to handle the request.",
+        ),
+    }
+}

@@ -1,0 +1,235 @@
+//! A request's body that was read before an upstream was chosen.
+//!
+//! It is kept as the pieces that it arrived in: they are scanned as they come and sent
+//! on as they are, so that a body is not copied for having been looked at. Editing the
+//! model's name cuts the pieces around it.
+
+use bytes::{Bytes, BytesMut};
+use pingora_error::Error;
+use pingora_proxy::Session;
+use prometheus::IntGauge;
+
+use penstock_plugins::json::{Field, ModelScanner, ScanError};
+
+/// A whole body.
+pub struct Body {
+    /// Not empty, and none of them is.
+    pieces: Vec<Bytes>,
+    len: usize,
+    _kept: Kept,
+}
+
+/// Why a body could not be read.
+pub(super) enum ReadError {
+    /// It is larger than the limit.
+    TooLarge,
+    /// The client's connection failed.
+    Client(Box<Error>),
+}
+
+impl Body {
+    /// Reads the body to its end, showing each piece to the scanner. `None` if the
+    /// request has no body or an empty one.
+    pub(super) async fn read(
+        session: &mut Session,
+        limit: usize,
+        scanner: Option<&mut ModelScanner>,
+        kept: &IntGauge,
+    ) -> Result<Option<Body>, ReadError> {
+        if session.is_body_empty() {
+            return Ok(None);
+        }
+        if declared_length(session).is_some_and(|declared| declared > limit) {
+            return Err(ReadError::TooLarge);
+        }
+        if expects_continue(session) {
+            session
+                .write_continue_response()
+                .await
+                .map_err(ReadError::Client)?;
+        }
+        let mut scanner = scanner;
+        let mut body = Body {
+            pieces: Vec::new(),
+            len: 0,
+            _kept: Kept::new(kept),
+        };
+        while let Some(piece) = session
+            .read_request_body()
+            .await
+            .map_err(ReadError::Client)?
+        {
+            if piece.is_empty() {
+                continue;
+            }
+            body.len += piece.len();
+            if body.len > limit {
+                return Err(ReadError::TooLarge);
+            }
+            body._kept.add(piece.len());
+            if let Some(scanner) = &mut scanner {
+                // The scanner keeps its first error and tells it at the end.
+                let _ = scanner.push(&piece);
+            }
+            body.pieces.push(piece);
+        }
+        Ok(if body.len == 0 { None } else { Some(body) })
+    }
+
+    /// Its length in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Its pieces in order, none of them empty.
+    pub(super) fn pieces(&self) -> &[Bytes] {
+        &self.pieces
+    }
+
+    /// The whole of it in one piece, copied if it arrived in several.
+    pub(super) fn joined(&mut self) -> Bytes {
+        if let [only] = self.pieces.as_slice() {
+            return only.clone();
+        }
+        let mut joined = BytesMut::with_capacity(self.len);
+        for piece in &self.pieces {
+            joined.extend_from_slice(piece);
+        }
+        let joined = joined.freeze();
+        self.pieces = vec![joined.clone()];
+        joined
+    }
+
+    /// Puts `new` in the place of a field's value; every other byte stays as it was.
+    pub(super) fn replace(&mut self, field: &Field, new: Bytes) {
+        let mut pieces = Vec::with_capacity(self.pieces.len() + 2);
+        let mut at = 0;
+        let mut placed = false;
+        for piece in &self.pieces {
+            let end = at + piece.len();
+            let before = piece.slice(..field.start().clamp(at, end) - at);
+            let after = piece.slice(field.end().clamp(at, end) - at..);
+            pieces.push(before);
+            if !placed && end > field.start() {
+                pieces.push(new.clone());
+                placed = true;
+            }
+            pieces.push(after);
+            at = end;
+        }
+        pieces.retain(|piece| !piece.is_empty());
+        self.len = pieces.iter().map(Bytes::len).sum();
+        self.pieces = pieces;
+    }
+}
+
+/// What the scan of a body says about its model.
+pub(super) fn model(scanner: ModelScanner) -> Result<Option<Field>, ScanError> {
+    use penstock_plugins::json::Fault;
+    match scanner.finish() {
+        // An array or a bare value cannot hold a model; whether it is welcome is for the
+        // upstream to say.
+        Err(ScanError {
+            fault: Fault::NotAnObject,
+            ..
+        }) => Ok(None),
+        other => other,
+    }
+}
+
+/// The length that the client declared, if it did.
+pub(super) fn declared_length(session: &Session) -> Option<usize> {
+    let value = session
+        .req_header()
+        .headers
+        .get(http::header::CONTENT_LENGTH)?;
+    value.to_str().ok()?.trim().parse().ok()
+}
+
+/// The client waits for leave to send the body (RFC 9110 section 10.1.1).
+fn expects_continue(session: &Session) -> bool {
+    let head = session.req_header();
+    head.version == http::Version::HTTP_11
+        && head
+            .headers
+            .get(http::header::EXPECT)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Counts kept bytes while they are kept.
+struct Kept {
+    gauge: IntGauge,
+    bytes: i64,
+}
+
+impl Kept {
+    fn new(gauge: &IntGauge) -> Self {
+        Kept {
+            gauge: gauge.clone(),
+            bytes: 0,
+        }
+    }
+
+    fn add(&mut self, bytes: usize) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.bytes += bytes;
+        self.gauge.add(bytes);
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.gauge.sub(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(pieces: &[&'static str]) -> Body {
+        let gauge = IntGauge::new("kept", "kept").unwrap();
+        let pieces: Vec<_> = pieces
+            .iter()
+            .map(|piece| Bytes::from_static(piece.as_bytes()))
+            .collect();
+        Body {
+            len: pieces.iter().map(Bytes::len).sum(),
+            pieces,
+            _kept: Kept::new(&gauge),
+        }
+    }
+
+    fn scan(body: &Body) -> Field {
+        let mut scanner = ModelScanner::new();
+        body.pieces()
+            .iter()
+            .for_each(|piece| scanner.push(piece).unwrap());
+        scanner.finish().unwrap().unwrap()
+    }
+
+    #[test]
+    fn the_model_is_replaced_wherever_the_pieces_are_cut() {
+        let whole = r#"{"model":"gpt-4o","messages":[]}"#;
+        for first in 1..whole.len() {
+            for second in first..whole.len() {
+                let pieces = [&whole[..first], &whole[first..second], &whole[second..]];
+                let pieces: Vec<_> = pieces
+                    .into_iter()
+                    .filter(|piece| !piece.is_empty())
+                    .collect();
+                let mut body = body(&pieces);
+                let field = scan(&body);
+                body.replace(&field, Bytes::from_static(b"\"llama\""));
+                let expected = r#"{"model":"llama","messages":[]}"#;
+                assert_eq!(body.len(), expected.len(), "cut at {first} and {second}");
+                assert_eq!(
+                    body.joined(),
+                    expected.as_bytes(),
+                    "cut at {first} and {second}"
+                );
+                assert!(body.pieces().iter().all(|piece| !piece.is_empty()));
+            }
+        }
+    }
+}

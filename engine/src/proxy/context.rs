@@ -1,0 +1,116 @@
+//! What is known of one request while it is served.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use penstock_plugins::{Arrival, Exchange, Outcome, Readers, Target};
+
+use super::body::Body;
+use super::replay::Hold;
+use crate::generation::{Generation, Shared};
+use crate::telemetry::RouteMetrics;
+use crate::upstream::{Endpoint, Upstream};
+
+/// One request's state, from its head to its end.
+pub struct Context {
+    /// The generation that this request sees, from its first phase to its last.
+    pub generation: Shared,
+    /// What was known when the head had arrived.
+    pub(super) arrival: Arrival,
+    /// What plugins see and ask for.
+    pub exchange: Exchange,
+    /// When the head had arrived.
+    pub started: Instant,
+    /// Place of the route in the generation's table.
+    pub route: Option<usize>,
+    /// Where the route sends it.
+    pub target: Option<Target>,
+    /// The body, if it was read before an upstream was chosen.
+    pub body: Option<Body>,
+    /// The client's session, while a replay of the body stands in for it.
+    pub(super) hold: Option<Hold>,
+    /// What each try met.
+    pub attempts: Attempts,
+    /// The plugins that read the answer's body.
+    pub readers: Readers,
+    /// When the first byte of the answer's body was passed on.
+    pub first_byte: Option<Instant>,
+    /// Bytes of request body taken from the client.
+    pub request_bytes: u64,
+    /// Bytes of the answer's body passed to the client.
+    pub response_bytes: u64,
+    /// Status of the answer that the client got, ours or the upstream's.
+    pub status: u16,
+    /// How it ended, if that is known before the end.
+    pub outcome: Option<Outcome>,
+    /// Why it failed or was refused, for the log.
+    pub reason: Option<String>,
+}
+
+/// The tries to send a request somewhere.
+#[derive(Default)]
+pub struct Attempts {
+    /// The endpoint of the try under way, or of the last one.
+    pub endpoint: Option<Arc<Endpoint>>,
+    /// Places of the endpoints that failed.
+    pub failed: Vec<usize>,
+    /// Tries that count: one over a connection that turned out to be closed does not.
+    pub counted: usize,
+    /// Tries in all.
+    pub made: usize,
+    /// The upstream has begun to answer, so that there can be no further try.
+    pub answered: bool,
+}
+
+impl Context {
+    pub(super) fn new(generation: Shared) -> Context {
+        let arrival = Arrival {
+            id: rand::random(),
+            client: None,
+            generation: generation.id,
+            at: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
+        };
+        Context {
+            generation,
+            arrival,
+            exchange: Exchange::new(arrival),
+            started: Instant::now(),
+            route: None,
+            target: None,
+            body: None,
+            hold: None,
+            attempts: Attempts::default(),
+            readers: Readers::default(),
+            first_byte: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            status: 0,
+            outcome: None,
+            reason: None,
+        }
+    }
+
+    /// The upstream of the target, in this request's generation.
+    pub fn upstream(&self) -> Option<&Upstream> {
+        self.generation.upstream(self.target.as_ref()?.upstream)
+    }
+
+    /// How many endpoints the route lets a request try.
+    pub fn attempts_max(&self) -> usize {
+        self.route
+            .and_then(|index| self.generation.routes.get(index))
+            .map_or(1, |route| route.attempts())
+    }
+
+    /// The counters of the route, or of requests without one.
+    pub fn metrics(&self) -> &RouteMetrics {
+        self.generation.metrics(self.route)
+    }
+
+    /// The generation, to look things up in while the rest of the context changes.
+    pub(super) fn generation(&self) -> Arc<Generation> {
+        self.generation.clone()
+    }
+}

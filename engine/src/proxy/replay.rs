@@ -1,0 +1,259 @@
+//! A client's session whose body was read already, and can be read again.
+//!
+//! Pingora keeps 64 KiB of a request's body for a retry, and forwards a body that was
+//! read early only from there. Prompts are larger. So while a request with a kept body is
+//! sent upstream, this stands in for the client's session: it plays the kept pieces, from
+//! the start at each attempt, and passes everything else through. When it is dropped it
+//! leaves the client's session where [`restore`] finds it.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::HeaderMap;
+use parking_lot::Mutex;
+use pingora_core::protocols::Digest;
+use pingora_core::protocols::http::custom::{CustomMessageWrite, server};
+use pingora_core::protocols::http::{HttpTask, ServerSession};
+use pingora_core::protocols::l4::socket::SocketAddr;
+use pingora_error::Result;
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::Session;
+
+use super::body::Body;
+use super::context::Context;
+
+/// Where a replay leaves the client's session.
+pub(super) type Hold = Arc<Mutex<Option<Box<ServerSession>>>>;
+
+struct Replay {
+    /// The client's session; taken only when this is dropped.
+    client: Option<Box<ServerSession>>,
+    hold: Hold,
+    pieces: Box<[Bytes]>,
+    next: usize,
+}
+
+/// Puts a replay of `body` in the place of the client's session.
+pub(super) fn install(session: &mut Session, ctx: &mut Context, body: &Body) {
+    let hold = Hold::default();
+    let stand_in = Box::new(ServerSession::new_custom(Box::new(())));
+    let client = std::mem::replace(&mut session.downstream_session, stand_in);
+    let replay = Replay {
+        client: Some(client),
+        hold: hold.clone(),
+        pieces: body.pieces().into(),
+        next: 0,
+    };
+    *session.downstream_session = ServerSession::new_custom(Box::new(replay));
+    ctx.hold = Some(hold);
+}
+
+/// Puts the client's own session back, if a replay stands in for it.
+pub(super) fn restore(session: &mut Session, ctx: &mut Context) {
+    let Some(hold) = ctx.hold.take() else { return };
+    // Dropping the replay is what leaves the session in the hold.
+    *session.downstream_session = ServerSession::new_custom(Box::new(()));
+    let client = hold.lock().take();
+    if let Some(client) = client {
+        session.downstream_session = client;
+    }
+}
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        *self.hold.lock() = self.client.take();
+    }
+}
+
+impl Replay {
+    // The client's session is there from `install` until the drop, and nothing runs in
+    // between that could see it gone.
+    #[expect(clippy::expect_used)]
+    fn client(&self) -> &ServerSession {
+        self.client.as_ref().expect("taken only by drop")
+    }
+
+    #[expect(clippy::expect_used)]
+    fn client_mut(&mut self) -> &mut ServerSession {
+        self.client.as_mut().expect("taken only by drop")
+    }
+
+    fn next_piece(&mut self) -> Option<Bytes> {
+        let piece = self.pieces.get(self.next)?.clone();
+        self.next += 1;
+        Some(piece)
+    }
+}
+
+#[async_trait]
+impl server::Session for Replay {
+    fn req_header(&self) -> &RequestHeader {
+        self.client().req_header()
+    }
+
+    fn req_header_mut(&mut self) -> &mut RequestHeader {
+        self.client_mut().req_header_mut()
+    }
+
+    async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
+        Ok(self.next_piece())
+    }
+
+    async fn drain_request_body(&mut self) -> Result<()> {
+        self.client_mut().drain_request_body().await
+    }
+
+    async fn write_response_header(&mut self, head: Box<ResponseHeader>, _end: bool) -> Result<()> {
+        self.client_mut().write_response_header(head).await
+    }
+
+    async fn write_response_header_ref(&mut self, head: &ResponseHeader, _end: bool) -> Result<()> {
+        self.client_mut().write_response_header_ref(head).await
+    }
+
+    async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
+        self.client_mut().write_response_body(data, end).await
+    }
+
+    async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
+        self.client_mut().write_response_trailers(trailers).await
+    }
+
+    async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        self.client_mut().response_duplex_vec(tasks).await
+    }
+
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.client_mut().set_read_timeout(timeout);
+    }
+
+    fn get_read_timeout(&self) -> Option<Duration> {
+        self.client().get_read_timeout()
+    }
+
+    fn set_write_timeout(&mut self, timeout: Option<Duration>) {
+        self.client_mut().set_write_timeout(timeout);
+    }
+
+    fn get_write_timeout(&self) -> Option<Duration> {
+        self.client().get_write_timeout()
+    }
+
+    fn set_total_drain_timeout(&mut self, timeout: Option<Duration>) {
+        self.client_mut().set_total_drain_timeout(timeout);
+    }
+
+    fn get_total_drain_timeout(&self) -> Option<Duration> {
+        self.client().get_total_drain_timeout()
+    }
+
+    fn request_summary(&self) -> String {
+        self.client().request_summary()
+    }
+
+    fn response_written(&self) -> Option<&ResponseHeader> {
+        self.client().response_written()
+    }
+
+    async fn shutdown(&mut self, _code: u32, _context: &str) {
+        self.client_mut().shutdown().await;
+    }
+
+    fn is_body_done(&mut self) -> bool {
+        self.next >= self.pieces.len()
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        self.client_mut().finish_body().await
+    }
+
+    fn is_body_empty(&mut self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// The next piece, or when there is none the wait for the client to close.
+    async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
+        if !no_body_expected && let Some(piece) = self.next_piece() {
+            return Ok(Some(piece));
+        }
+        // What a client sends past its body is the next request, and waits for its turn.
+        match self.client_mut().read_body_or_idle(true).await {
+            Ok(_) => pending().await,
+            Err(error) => Err(error),
+        }
+    }
+
+    fn body_bytes_sent(&self) -> usize {
+        self.client().body_bytes_sent()
+    }
+
+    fn body_bytes_read(&self) -> usize {
+        self.client().body_bytes_read()
+    }
+
+    fn digest(&self) -> Option<&Digest> {
+        self.client().digest()
+    }
+
+    fn digest_mut(&mut self) -> Option<&mut Digest> {
+        self.client_mut().digest_mut()
+    }
+
+    fn client_addr(&self) -> Option<&SocketAddr> {
+        self.client().client_addr()
+    }
+
+    fn server_addr(&self) -> Option<&SocketAddr> {
+        self.client().server_addr()
+    }
+
+    fn pseudo_raw_h1_request_header(&self) -> Bytes {
+        self.client().to_h1_raw()
+    }
+
+    /// Pingora calls this once at the beginning of each attempt, before it reads: the
+    /// body plays from the start again.
+    fn enable_retry_buffering(&mut self) {
+        self.next = 0;
+    }
+
+    fn retry_buffer_truncated(&self) -> bool {
+        false
+    }
+
+    fn get_retry_buffer(&self) -> Option<Bytes> {
+        None
+    }
+
+    async fn finish_custom(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_reader(
+        &mut self,
+    ) -> Option<Box<dyn futures::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>>
+    {
+        None
+    }
+
+    fn restore_custom_message_reader(
+        &mut self,
+        _reader: Box<dyn futures::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
+        None
+    }
+
+    fn restore_custom_message_writer(
+        &mut self,
+        _writer: Box<dyn CustomMessageWrite>,
+    ) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,225 @@
+//! Before an upstream is chosen: the route, the plugins that may refuse, the body if
+//! anyone needs it, and the target.
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use penstock_plugins::json::{Field, ModelScanner};
+use penstock_plugins::{Exchange, Found, Kind, Refusal, Route};
+use pingora_error::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+
+use super::body::{self, Body, ReadError};
+use super::context::Context;
+use super::{Proxy, replay, respond};
+
+/// Why a request goes no further.
+enum Stop {
+    /// It is answered here.
+    Refused(Box<Refusal>),
+    /// Its client failed.
+    Client(Box<Error>),
+}
+
+impl From<Box<Refusal>> for Stop {
+    fn from(refusal: Box<Refusal>) -> Self {
+        Stop::Refused(refusal)
+    }
+}
+
+/// Lets a request through, or answers it. True if it was answered.
+pub(super) async fn admit(proxy: &Proxy, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+    let client = session
+        .client_addr()
+        .and_then(|address| address.as_inet())
+        .map(|address| address.ip());
+    ctx.exchange = Exchange::new(penstock_plugins::Arrival {
+        client,
+        ..ctx.arrival
+    });
+    match examine(proxy, session, ctx).await {
+        Ok(()) => Ok(false),
+        Err(Stop::Refused(refusal)) => {
+            respond::refuse(session, ctx, *refusal).await?;
+            Ok(true)
+        }
+        Err(Stop::Client(error)) => Err(error.into_down()),
+    }
+}
+
+async fn examine(proxy: &Proxy, session: &mut Session, ctx: &mut Context) -> Result<(), Stop> {
+    let generation = ctx.generation();
+    let limit = body_limit(ctx);
+    if body::declared_length(session).is_some_and(|declared| declared as u64 > limit as u64) {
+        return Err(too_large(proxy, limit).into());
+    }
+    let mut model = None;
+    let route = match generation.routes.find(session.req_header()) {
+        Found::Route(route) => Some(route),
+        Found::None => None,
+        Found::NeedsModel => {
+            model = keep_body(proxy, session, ctx, true).await?;
+            let name = model.as_ref().map(Field::value);
+            generation
+                .routes
+                .find_with_model(session.req_header(), name)
+        }
+    };
+    let Some(route) = route else {
+        generation
+            .routes
+            .unmatched()
+            .request(&mut ctx.exchange, session.req_header())?;
+        return Err(no_route(session).into());
+    };
+    ctx.route = Some(route.index());
+    ctx.exchange.enter(route);
+    route
+        .chain()
+        .request(&mut ctx.exchange, session.req_header())?;
+
+    if ctx.body.is_none() && wants_body(route, session) {
+        model = keep_body(proxy, session, ctx, route.needs_model()).await?;
+    }
+    if route.chain().needs_body() {
+        let whole = ctx.body.as_mut().map(Body::joined).unwrap_or_default();
+        route
+            .chain()
+            .body(&mut ctx.exchange, session.req_header(), &whole)?;
+    }
+    aim(session, ctx, route, model);
+    Ok(())
+}
+
+/// Chooses the target, and edits the body for it.
+fn aim(session: &mut Session, ctx: &mut Context, route: &Route, model: Option<Field>) {
+    let target = route
+        .router()
+        .target(&ctx.exchange, session.req_header())
+        .clone();
+    if let Some(mut body) = ctx.body.take() {
+        if let (Some(field), Some(new)) = (&model, &target.model) {
+            body.replace(
+                field,
+                serde_json::Value::from(new.as_str()).to_string().into(),
+            );
+        }
+        replay::install(session, ctx, &body);
+        ctx.body = Some(body);
+    }
+    ctx.target = Some(target);
+}
+
+/// A body is read whole if the route needs it, or if it may have to be sent twice.
+fn wants_body(route: &Route, session: &mut Session) -> bool {
+    let may_repeat = route.attempts() > 1 && !session.is_upgrade_req();
+    (route.needs_body() || may_repeat) && !session.is_body_empty()
+}
+
+/// Reads the body into the context. Returns its model if asked for.
+async fn keep_body(
+    proxy: &Proxy,
+    session: &mut Session,
+    ctx: &mut Context,
+    find_model: bool,
+) -> Result<Option<Field>, Stop> {
+    let limit = body_limit(ctx);
+    let mut scanner = (find_model && may_hold_model(session)).then(ModelScanner::new);
+    match Body::read(
+        session,
+        limit,
+        scanner.as_mut(),
+        &proxy.telemetry.bodies_kept,
+    )
+    .await
+    {
+        Ok(body) => ctx.body = body,
+        Err(ReadError::TooLarge) => return Err(too_large(proxy, limit).into()),
+        Err(ReadError::Client(error)) => return Err(Stop::Client(error)),
+    }
+    ctx.request_bytes = ctx.body.as_ref().map_or(0, Body::len) as u64;
+    match scanner {
+        Some(scanner) if ctx.body.is_some() => body::model(scanner).map_err(|error| {
+            let message = format!("{error}");
+            Refusal::new(
+                StatusCode::BAD_REQUEST,
+                Kind::InvalidRequest,
+                "invalid_json",
+                message,
+            )
+            .into()
+        }),
+        _ => Ok(None),
+    }
+}
+
+/// Whether the body can be JSON: its type says so, or says nothing.
+fn may_hold_model(session: &Session) -> bool {
+    let Some(value) = session.req_header().headers.get(CONTENT_TYPE) else {
+        return true;
+    };
+    let essence = value
+        .as_bytes()
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    let essence = essence.to_ascii_lowercase();
+    essence == b"application/json" || essence.ends_with(b"+json") || essence == b"text/json"
+}
+
+fn body_limit(ctx: &Context) -> usize {
+    usize::try_from(ctx.generation.config.server.limits.request_body.bytes()).unwrap_or(usize::MAX)
+}
+
+fn too_large(proxy: &Proxy, limit: usize) -> Box<Refusal> {
+    proxy
+        .telemetry
+        .limit_reached
+        .with_label_values(&["request_body"])
+        .inc();
+    let message = format!("The request body is larger than the limit of {limit} bytes.");
+    Refusal::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::TooLarge,
+        "request_too_large",
+        message,
+    )
+}
+
+fn no_route(session: &Session) -> Box<Refusal> {
+    let head = session.req_header();
+    let message = format!(
+        "No route for {} {}.",
+        head.method,
+        respond::shown(head.uri.path())
+    );
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        Kind::InvalidRequest,
+        "no_route",
+        message,
+    )
+}
+
+/// Counts a body that streams through, and ends it at the limit.
+pub(super) fn count_streamed(
+    proxy: &Proxy,
+    ctx: &mut Context,
+    chunk: Option<&Bytes>,
+) -> Result<()> {
+    if ctx.body.is_some() {
+        return Ok(());
+    }
+    ctx.request_bytes += chunk.map_or(0, Bytes::len) as u64;
+    let limit = body_limit(ctx);
+    if ctx.request_bytes > limit as u64 {
+        let refusal = too_large(proxy, limit);
+        return Err(Error::explain(
+            ErrorType::HTTPStatus(refusal.status.as_u16()),
+            refusal.message.into_owned(),
+        )
+        .into_down());
+    }
+    Ok(())
+}

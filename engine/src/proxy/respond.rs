@@ -1,0 +1,160 @@
+//! The only place that writes answers of our own to clients.
+//!
+//! On `/v1/*`, which is where the SDKs of model APIs call, errors have the JSON shape
+//! that OpenAI documents (<https://platform.openai.com/docs/guides/error-codes>), so that
+//! an SDK raises its own exception for them. Elsewhere they are a line of plain text.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method};
+use penstock_plugins::{Outcome, Refusal};
+use pingora_error::Result;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::body::declared_length;
+use super::context::Context;
+use super::edits;
+
+/// A rest of a body up to this size is read away, so that the connection can go on.
+const DRAINED_MAX: usize = 64 * 1024;
+
+/// How long a client that is still sending is heard after its answer, so that closing
+/// does not destroy the answer on its way.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Longest part of a client's text that an answer repeats, in characters.
+const SHOWN_CHARS_MAX: usize = 100;
+
+/// Answers a request that goes no further.
+pub(super) async fn refuse(
+    session: &mut Session,
+    ctx: &mut Context,
+    refusal: Refusal,
+) -> Result<()> {
+    ctx.outcome = Some(Outcome::Refused);
+    ctx.reason = Some(refusal.reason.clone().into_owned());
+    let sending = !session.is_body_done();
+    let small = declared_length(session).is_some_and(|length| length <= DRAINED_MAX);
+    if sending && !small {
+        session.set_keepalive(None);
+    }
+    session.set_total_drain_timeout(Some(LINGER));
+    write(session, ctx, &refusal).await?;
+    if sending && !small {
+        hear_out(session).await;
+    }
+    Ok(())
+}
+
+/// Writes a refusal in the dialect of the request's path.
+pub(super) async fn write(
+    session: &mut Session,
+    ctx: &mut Context,
+    refusal: &Refusal,
+) -> Result<()> {
+    let (content_type, body) = render(session.req_header().uri.path(), refusal);
+    let mut head = ResponseHeader::build(refusal.status, Some(refusal.headers.len() + 4))?;
+    head.insert_header(CONTENT_TYPE, HeaderValue::from_static(content_type))?;
+    head.insert_header(CONTENT_LENGTH, body.len())?;
+    for (name, value) in &refusal.headers {
+        head.append_header(name.clone(), value.clone())?;
+    }
+    edits::apply(&ctx.exchange.response, &mut head)?;
+    ctx.status = refusal.status.as_u16();
+    let bodiless = session.req_header().method == Method::HEAD;
+    session
+        .write_response_header(Box::new(head), bodiless)
+        .await?;
+    if !bodiless {
+        ctx.response_bytes += body.len() as u64;
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+fn render(path: &str, refusal: &Refusal) -> (&'static str, Bytes) {
+    if path.starts_with("/v1/") {
+        let error = serde_json::json!({
+            "error": {
+                "message": refusal.message,
+                "type": refusal.kind.as_str(),
+                "param": null,
+                "code": refusal.code,
+            }
+        });
+        ("application/json", error.to_string().into())
+    } else {
+        (
+            "text/plain; charset=utf-8",
+            format!("{}\n", refusal.message).into(),
+        )
+    }
+}
+
+/// Reads on for a while after the answer: closing with bytes unread would reset the
+/// connection, and the client might never see why.
+async fn hear_out(session: &mut Session) {
+    let reading = async { while let Ok(Some(_)) = session.read_request_body().await {} };
+    // A client that sends on for longer has had its chance to read.
+    let _ = tokio::time::timeout(LINGER, reading).await;
+}
+
+/// A client's text as an answer repeats it: short, and nothing that a terminal obeys.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN_CHARS_MAX)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use penstock_plugins::Kind;
+
+    use super::*;
+
+    #[test]
+    fn model_apis_get_the_shape_that_their_sdks_read() {
+        let refusal = Refusal::new(
+            StatusCode::NOT_FOUND,
+            Kind::InvalidRequest,
+            "no_route",
+            "No \"route\".",
+        );
+        let (content_type, body) = render("/v1/chat/completions", &refusal);
+        assert_eq!(content_type, "application/json");
+        let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(value["error"]["message"], "No \"route\".");
+        assert_eq!(value["error"]["type"], "invalid_request_error");
+        assert_eq!(value["error"]["code"], "no_route");
+        assert!(value["error"]["param"].is_null());
+    }
+
+    #[test]
+    fn everyone_else_gets_a_line() {
+        let refusal = Refusal::new(
+            StatusCode::NOT_FOUND,
+            Kind::InvalidRequest,
+            "no_route",
+            "No route.",
+        );
+        let (content_type, body) = render("/v1", &refusal);
+        assert_eq!(content_type, "text/plain; charset=utf-8");
+        assert_eq!(body, "No route.\n");
+    }
+
+    #[test]
+    fn what_a_client_sent_is_repeated_safely() {
+        assert_eq!(shown("/a\u{1b}[2J"), "/a\\u{1b}[2J");
+        assert_eq!(shown(&"x".repeat(200)).chars().count(), SHOWN_CHARS_MAX + 1);
+    }
+}

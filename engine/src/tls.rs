@@ -1,0 +1,111 @@
+//! The listeners' certificates, which a reload replaces.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use penstock_config::server::{Listener, ListenerTls};
+use penstock_config::unit::Secret;
+use pingora_core::listeners::tls::Acceptor;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, version};
+
+/// Largest certificate or key file that is read.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The acceptors of all listeners, in the order of the file; none for a cleartext one.
+pub struct Certificates(ArcSwap<Acceptors>);
+
+/// One set of acceptors.
+pub type Acceptors = Box<[Option<Arc<Acceptor>>]>;
+
+impl Certificates {
+    /// Puts a first set in force.
+    pub fn new(acceptors: Acceptors) -> Self {
+        Certificates(ArcSwap::from_pointee(acceptors))
+    }
+
+    /// The acceptor for the next connection of a listener.
+    pub fn acceptor(&self, listener: usize) -> Option<Arc<Acceptor>> {
+        self.0.load().get(listener).cloned().flatten()
+    }
+
+    /// Puts another set in force. Connections that are established keep theirs.
+    pub fn replace(&self, acceptors: Acceptors) {
+        self.0.store(Arc::new(acceptors));
+    }
+
+    /// Reads the certificates and keys of all listeners.
+    ///
+    /// # Errors
+    /// The first one that cannot be read or used.
+    pub fn read(listeners: &[Listener]) -> Result<Acceptors, CertificateError> {
+        let acceptors = listeners.iter().map(|listener| {
+            let Some(tls) = &listener.tls else {
+                return Ok(None);
+            };
+            acceptor(tls, listener.offers_http2()).map(|acceptor| Some(Arc::new(acceptor)))
+        });
+        acceptors.collect()
+    }
+}
+
+fn acceptor(tls: &ListenerTls, http2: bool) -> Result<Acceptor, CertificateError> {
+    let refuse = |what: String, why: String| CertificateError { what, why };
+    let certificate = tls.certificate.display().to_string();
+    let chain = read(&tls.certificate).map_err(|why| refuse(certificate.clone(), why))?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&chain).collect();
+    let chain = chain.map_err(|error| refuse(certificate.clone(), error.to_string()))?;
+    if chain.is_empty() {
+        return Err(refuse(certificate, "it holds no certificate".into()));
+    }
+    let (named, text) = match &tls.private_key {
+        Secret::File(path) => (path.display().to_string(), read(path)),
+        Secret::Env(name) => {
+            let value = std::env::var(name.as_str())
+                .map(String::into_bytes)
+                .map_err(|error| error.to_string());
+            (format!("the environment variable {}", name.as_str()), value)
+        }
+    };
+    let key = text
+        .and_then(|text| PrivateKeyDer::from_pem_slice(&text).map_err(|error| error.to_string()));
+    let key = key.map_err(|why| refuse(named, why))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&version::TLS12, &version::TLS13])
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+    let mut config = config.map_err(|error| refuse(certificate, error.to_string()))?;
+    if http2 {
+        config.alpn_protocols.push(b"h2".to_vec());
+    }
+    config.alpn_protocols.push(b"http/1.1".to_vec());
+    Ok(Acceptor::from_server_config(Arc::new(config)))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let size = std::fs::metadata(path)
+        .map_err(|error| error.to_string())?
+        .len();
+    if size > FILE_BYTES_MAX {
+        return Err(format!("it is larger than {FILE_BYTES_MAX} bytes"));
+    }
+    std::fs::read(path).map_err(|error| error.to_string())
+}
+
+/// Why a listener's certificate cannot be used.
+#[derive(Debug)]
+pub struct CertificateError {
+    what: String,
+    why: String,
+}
+
+impl fmt::Display for CertificateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is unusable: {}", self.what, self.why)
+    }
+}
+
+impl std::error::Error for CertificateError {}

@@ -1,0 +1,133 @@
+//! How bytes are moved: by tokio's epoll, or by io_uring.
+//!
+//! Both serve the same proxy. What differs is here: how a connection is accepted, and
+//! how a plain HTTP/1 upstream is connected to.
+
+use std::io;
+use std::net::TcpListener;
+
+use penstock_config::server;
+use pingora_core::protocols::{ALPN, tls::CustomALPN};
+
+mod connector;
+mod socket;
+
+pub use connector::Connector;
+pub use socket::{EpollStream, RingStream};
+
+/// The transport that serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Sockets on tokio's epoll; Pingora's own connector towards upstreams.
+    Epoll,
+    /// Sockets on a ring of each worker.
+    IoUring,
+}
+
+impl Transport {
+    /// Its name in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Transport::Epoll => "epoll",
+            Transport::IoUring => "io_uring",
+        }
+    }
+
+    /// Settles what the configuration asks for, trying the kernel if need be. Returns the
+    /// transport and why it is this one.
+    ///
+    /// # Errors
+    /// `io_uring` was asked for and the kernel does not allow it.
+    pub fn choose(
+        asked: server::Transport,
+    ) -> Result<(Transport, String), penstock_uring::Unavailable> {
+        match asked {
+            server::Transport::Epoll => {
+                Ok((Transport::Epoll, "the configuration asks for it".into()))
+            }
+            server::Transport::IoUring => {
+                penstock_uring::probe()?;
+                Ok((Transport::IoUring, "the configuration asks for it".into()))
+            }
+            server::Transport::Auto => Ok(match penstock_uring::probe() {
+                Ok(()) => (Transport::IoUring, "the kernel allows it".into()),
+                Err(reason) => (
+                    Transport::Epoll,
+                    format!("io_uring is not to be had: {reason}"),
+                ),
+            }),
+        }
+    }
+}
+
+/// The protocol name that makes Pingora ask our connector instead of its own. It never
+/// travels: our connections are cleartext and negotiate nothing.
+pub fn ring_alpn() -> ALPN {
+    ALPN::Custom(CustomALPN::new(b"penstock-ring".to_vec()))
+}
+
+/// A listening socket of one worker.
+#[derive(Debug)]
+pub enum Acceptor {
+    /// On epoll.
+    Epoll(tokio::net::TcpListener),
+    /// On the worker's ring.
+    IoUring(penstock_uring::TcpListener),
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub enum Accepted {
+    /// On epoll.
+    Epoll(EpollStream),
+    /// On the worker's ring.
+    IoUring(RingStream),
+}
+
+impl Acceptor {
+    /// Takes over a socket that listens.
+    ///
+    /// # Errors
+    /// The socket could not be given to the event loop.
+    pub fn new(transport: Transport, listener: TcpListener) -> io::Result<Acceptor> {
+        match transport {
+            Transport::Epoll => {
+                listener.set_nonblocking(true)?;
+                Ok(Acceptor::Epoll(tokio::net::TcpListener::from_std(
+                    listener,
+                )?))
+            }
+            Transport::IoUring => {
+                // The ring waits on the socket by itself; a non-blocking one would make it
+                // report "nothing there" instead.
+                listener.set_nonblocking(false)?;
+                Ok(Acceptor::IoUring(penstock_uring::TcpListener::from_std(
+                    listener,
+                )?))
+            }
+        }
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// What the kernel met; most likely the process is out of descriptors, and a later
+    /// call may succeed.
+    pub async fn accept(&mut self) -> io::Result<Accepted> {
+        match self {
+            Acceptor::Epoll(listener) => Ok(Accepted::Epoll(EpollStream::on_epoll(
+                listener.accept().await?.0,
+            ))),
+            Acceptor::IoUring(listener) => Ok(Accepted::IoUring(RingStream::on_ring(
+                listener.accept().await?,
+            ))),
+        }
+    }
+
+    /// Leaves new connections to the kernel's queue until the next accept.
+    pub fn pause(&mut self) {
+        if let Acceptor::IoUring(listener) = self {
+            listener.pause();
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A socket as Pingora wants to see one.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use penstock_uring::TcpStream;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+
+/// A connection whose bytes are moved by `S`.
+#[derive(Debug)]
+pub struct Socket<S> {
+    stream: S,
+    fd: RawFd,
+    digest: Arc<SocketDigest>,
+}
+
+/// A connection on the worker's ring, which gathers writes by itself.
+pub type RingStream = Socket<TcpStream>;
+
+/// A connection on epoll. The buffer lets a head and a short body leave together.
+pub type EpollStream = Socket<BufWriter<tokio::net::TcpStream>>;
+
+/// Bytes of answer that wait for a flush on epoll: a segment on most paths, which is what
+/// Pingora's own streams keep.
+const EPOLL_WRITE_BUFFER: usize = 1460;
+
+impl RingStream {
+    /// Wraps an established connection.
+    pub fn on_ring(stream: TcpStream) -> Self {
+        let fd = stream.as_raw_fd();
+        Socket {
+            stream,
+            fd,
+            digest: Arc::new(SocketDigest::from_raw_fd(fd)),
+        }
+    }
+
+    /// Waits until a read would return at once, without owning a buffer meanwhile.
+    ///
+    /// # Errors
+    /// What a read would return.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.stream.readable().await
+    }
+}
+
+impl EpollStream {
+    /// Wraps an established connection.
+    pub fn on_epoll(stream: tokio::net::TcpStream) -> Self {
+        let fd = stream.as_raw_fd();
+        let stream = BufWriter::with_capacity(EPOLL_WRITE_BUFFER, stream);
+        Socket {
+            stream,
+            fd,
+            digest: Arc::new(SocketDigest::from_raw_fd(fd)),
+        }
+    }
+}
+
+/// What a socket's bytes can be moved by.
+pub trait Bytes: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+
+impl Bytes for TcpStream {}
+impl Bytes for BufWriter<tokio::net::TcpStream> {}
+
+impl<S: Bytes> AsyncRead for Socket<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: Bytes> AsyncWrite for Socket<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl<S: Bytes> Shutdown for Socket<S> {
+    async fn shutdown(&mut self) {
+        // The connection is being given up: an error has no one left to hear it.
+        let _ = self.stream.shutdown().await;
+    }
+}
+
+impl<S: Bytes> UniqueID for Socket<S> {
+    fn id(&self) -> UniqueIDType {
+        self.fd
+    }
+}
+
+impl<S: Bytes> Ssl for Socket<S> {}
+
+impl<S: Bytes> GetTimingDigest for Socket<S> {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl<S: Bytes> GetProxyDigest for Socket<S> {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl<S: Bytes> GetSocketDigest for Socket<S> {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.digest.clone())
+    }
+}
+
+impl<S: Bytes> Peek for Socket<S> {}

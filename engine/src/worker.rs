@@ -1,0 +1,282 @@
+//! One worker: a thread with its own event loop, sockets, proxy and, on io_uring, ring.
+//! A connection stays with the worker that accepted it, for life.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pingora_core::apps::HttpServerApp;
+use pingora_core::protocols::http::v2::server::default_h2_options;
+use pingora_core::server::configuration::ServerConf;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::{error, warn};
+
+use crate::edge::{self, Engine, Terms};
+use crate::handout;
+use crate::live::Live;
+use crate::proxy::Proxy;
+use crate::telemetry::{Held, Telemetry};
+use crate::tls::Certificates;
+use crate::transport::{Acceptor, Connector, Transport};
+
+/// Wait after an accept that failed: its cause, most likely a lack of descriptors, lasts.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How far a worker has come in ending. Each step implies those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// It accepts and serves.
+    Serving,
+    /// It accepts no more, and finishes what is in flight.
+    Draining,
+    /// It stops at once.
+    Stopping,
+}
+
+/// What all workers share.
+#[derive(Clone)]
+pub struct Common {
+    /// The generation in force.
+    pub live: Arc<Live>,
+    /// The metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// The listeners' certificates.
+    pub certificates: Arc<Certificates>,
+    /// How bytes are moved.
+    pub transport: Transport,
+    /// How far the process has come in ending.
+    pub stage: watch::Receiver<Stage>,
+}
+
+/// A socket that a worker accepts on.
+pub struct Door {
+    /// Place of the listener in the configuration.
+    pub listener: usize,
+    /// The socket.
+    pub socket: TcpListener,
+}
+
+/// Starts a worker's thread. The receiver hears when it serves, or why it cannot.
+///
+/// # Errors
+/// No thread could be made.
+pub fn start(
+    index: usize,
+    core: Option<core_affinity::CoreId>,
+    doors: Vec<Door>,
+    common: Common,
+) -> io::Result<(JoinHandle<()>, oneshot::Receiver<io::Result<()>>)> {
+    let (ready, is_ready) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name(format!("penstock-{index}"))
+        .spawn(move || {
+            if let Some(core) = core
+                && !core_affinity::set_for_current(core)
+            {
+                warn!(
+                    worker = index,
+                    "the worker could not be pinned to a processor"
+                );
+            }
+            let runtime = match event_loop(common.transport) {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    // Whoever waits has gone only if the start was given up.
+                    let _ = ready.send(Err(error));
+                    return;
+                }
+            };
+            runtime.block_on(run(index, doors, common, ready));
+        })?;
+    Ok((thread, is_ready))
+}
+
+fn event_loop(transport: Transport) -> io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all();
+    if transport == Transport::IoUring {
+        builder
+            .on_thread_park(penstock_uring::on_thread_park)
+            .on_thread_unpark(penstock_uring::on_thread_unpark);
+    }
+    builder.build()
+}
+
+async fn run(
+    index: usize,
+    doors: Vec<Door>,
+    common: Common,
+    ready: oneshot::Sender<io::Result<()>>,
+) {
+    let (ring, engine, acceptors) = match prepare(index, doors, &common).await {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    // Nobody waits any more only if another worker failed to start, which ends this one.
+    let _ = ready.send(Ok(()));
+    serve(&engine, acceptors, &common).await;
+    // The ring must be the last to go: streams end on it.
+    drop(engine);
+    drop(ring);
+}
+
+type Prepared = (
+    Option<penstock_uring::Ring>,
+    Arc<Engine>,
+    Vec<(usize, Acceptor)>,
+);
+
+async fn prepare(index: usize, doors: Vec<Door>, common: &Common) -> io::Result<Prepared> {
+    let ring = match common.transport {
+        Transport::Epoll => None,
+        Transport::IoUring => Some(penstock_uring::Ring::install(ring_options(common))?),
+    };
+    if let Some(ring) = &ring {
+        common.telemetry.watch_ring(index, ring.metrics());
+    }
+    let engine = Arc::new(engine(common).await?);
+    let mut acceptors = Vec::with_capacity(doors.len());
+    for door in doors {
+        acceptors.push((door.listener, Acceptor::new(common.transport, door.socket)?));
+    }
+    Ok((ring, engine, acceptors))
+}
+
+fn ring_options(common: &Common) -> penstock_uring::Options {
+    let server = common.live.server();
+    // Each client's connection may hold one upstream, and some wait idle in the pool.
+    let connections =
+        server.limits.connections.saturating_mul(2) + server.limits.upstream_idle_connections;
+    penstock_uring::Options {
+        entries: server.io_uring.entries,
+        buffers: server.io_uring.buffers,
+        buffer_size: u32::try_from(server.io_uring.buffer_size.bytes()).unwrap_or(u32::MAX),
+        connections_max: usize::try_from(connections).unwrap_or(usize::MAX),
+        ..penstock_uring::Options::default()
+    }
+}
+
+async fn engine(common: &Common) -> io::Result<Engine> {
+    let limits = &common.live.server().limits;
+    let conf = ServerConf {
+        // This conf is one worker's.
+        threads: 1,
+        upstream_keepalive_pool_size: usize::try_from(limits.upstream_idle_connections)
+            .unwrap_or(usize::MAX),
+        max_retries: crate::proxy::TRIES_MAX,
+        ..ServerConf::default()
+    };
+    let logic = Proxy::new(common.live.clone(), common.telemetry.clone());
+    let mut engine = handout::proxy(&Arc::new(conf), logic, Connector).await?;
+    let mut http2 = default_h2_options();
+    http2.max_concurrent_streams(limits.http2_streams);
+    engine.h2_options = Some(http2);
+    Ok(engine)
+}
+
+/// Accepts and serves until the process ends.
+async fn serve(engine: &Arc<Engine>, acceptors: Vec<(usize, Acceptor)>, common: &Common) {
+    let (closing, shutdown) = watch::channel(false);
+    let mut stage = common.stage.clone();
+    let connections =
+        usize::try_from(common.live.server().limits.connections).unwrap_or(usize::MAX);
+    let room = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
+    let mut doors = JoinSet::new();
+    for (listener, acceptor) in acceptors {
+        doors.spawn(accept(
+            listener,
+            acceptor,
+            engine.clone(),
+            common.clone(),
+            room.clone(),
+            shutdown.clone(),
+        ));
+    }
+    // An error means that the process is going away without a word.
+    let _ = stage.wait_for(|stage| *stage >= Stage::Draining).await;
+    // Each door stops at the same signal, and gives back what it counts.
+    while doors.join_next().await.is_some() {}
+    closing.send_replace(true);
+    engine.http_cleanup().await;
+    let _ = stage.wait_for(|stage| *stage >= Stage::Stopping).await;
+}
+
+async fn accept(
+    listener: usize,
+    mut acceptor: Acceptor,
+    engine: Arc<Engine>,
+    common: Common,
+    room: Arc<Semaphore>,
+    shutdown: watch::Receiver<bool>,
+) {
+    let mut stage = common.stage.clone();
+    loop {
+        let permit = match room.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                common
+                    .telemetry
+                    .limit_reached
+                    .with_label_values(&["connections"])
+                    .inc();
+                acceptor.pause();
+                tokio::select! {
+                    permit = room.clone().acquire_owned() => match permit {
+                        Ok(permit) => permit,
+                        Err(_) => return,
+                    },
+                    _ = stage.wait_for(|stage| *stage >= Stage::Draining) => return,
+                }
+            }
+        };
+        let accepted = tokio::select! {
+            biased;
+            _ = stage.wait_for(|stage| *stage >= Stage::Draining) => return,
+            accepted = acceptor.accept() => accepted,
+        };
+        match accepted {
+            Ok(accepted) => {
+                common.telemetry.connections.inc();
+                let open = Held::new(&common.telemetry.connections_open);
+                let serving = edge::serve(
+                    engine.clone(),
+                    accepted,
+                    terms(listener, &common),
+                    open,
+                    shutdown.clone(),
+                );
+                tokio::spawn(async move {
+                    serving.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                common.telemetry.accept_errors.inc();
+                error!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn terms(listener: usize, common: &Common) -> Terms {
+    let server = common.live.server();
+    let tls = common.certificates.acceptor(listener);
+    let http2 = server
+        .listen
+        .get(listener)
+        .is_some_and(|listener| listener.offers_http2());
+    Terms {
+        cleartext_http2: http2 && tls.is_none(),
+        tls,
+        keepalive: server.limits.keepalive_timeout.get(),
+        read_timeout: server.limits.read_timeout.get(),
+        write_timeout: server.limits.write_timeout.get(),
+    }
+}

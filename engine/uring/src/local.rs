@@ -1,0 +1,306 @@
+//! The driver of the current thread, and the hooks that turn it.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::JoinHandle;
+
+use crate::driver::Driver;
+use crate::key::Key;
+use crate::metrics::Metrics;
+use crate::options::Options;
+use crate::shared::Shared;
+
+/// How long after a wake-up the ring's watch looks whether the event loop has parked.
+const WATCH_FIRST: Duration = Duration::from_millis(50);
+
+/// How long until it looks again, when the event loop had not parked.
+const WATCH_NEXT: Duration = Duration::from_millis(1);
+
+/// Times that the park hook turns the ring again because of what its wakers did.
+const TURNS_PER_PARK_MAX: usize = 4;
+
+thread_local! {
+    static DRIVER: RefCell<Option<Driver>> = const { RefCell::new(None) };
+}
+
+/// The current thread's ring, for as long as this value lives.
+///
+/// Dropping it cancels what is in flight and waits for the kernel to let go, two
+/// seconds at most. Streams and listeners that are alive then fail from there on.
+#[derive(Debug)]
+pub struct Ring {
+    shared: Arc<Shared>,
+    tasks: [JoinHandle<()>; 2],
+    /// Keeps the ring's descriptor in tokio's epoll set, which is what wakes the
+    /// event loop.
+    _wake: Arc<AsyncFd<OwnedFd>>,
+    _not_send: std::marker::PhantomData<*const ()>,
+}
+
+impl Ring {
+    /// Gives the current thread a ring. To be called inside a current-thread runtime
+    /// whose builder was given [`on_thread_park`], [`on_thread_unpark`] and `enable_all`.
+    ///
+    /// # Errors
+    /// What the kernel refused, if io_uring is not to be had (see
+    /// [`probe`](crate::probe)), `AlreadyExists` if the thread has a ring, or
+    /// `Unsupported` outside a current-thread runtime.
+    pub fn install(options: Options) -> io::Result<Ring> {
+        let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
+        if !matches!(flavor, Ok(RuntimeFlavor::CurrentThread)) {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "not in a current-thread runtime",
+            ));
+        }
+        if DRIVER.with_borrow(Option::is_some) {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "this thread has a ring",
+            ));
+        }
+        let shared = Arc::new(Shared::new());
+        let driver = Driver::new(options, shared.clone())?;
+        // SAFETY: the safe constructors of `AsyncFd` take only types that they know to keep
+        // their descriptor. This one is owned, and stays open and the same until the
+        // `AsyncFd` that owns it is dropped.
+        let wake =
+            unsafe { AsyncFd::register_with_interest(driver.ring_fd()?, Interest::READABLE) }?;
+        let wake = Arc::new(wake);
+        DRIVER.set(Some(driver));
+        let tasks = [
+            tokio::spawn(follow_nudges(shared.clone())),
+            tokio::spawn(keep_watch(shared.clone(), wake.clone())),
+        ];
+        Ok(Ring {
+            shared,
+            tasks,
+            _wake: wake,
+            _not_send: std::marker::PhantomData,
+        })
+    }
+
+    /// The ring's counters, readable from any thread.
+    pub fn metrics(&self) -> RingMetrics {
+        RingMetrics(self.shared.clone())
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+        // Neither fails, unless the thread is so far at its end that its driver has been
+        // dropped already.
+        let driver = DRIVER.try_with(|cell| cell.try_borrow_mut().ok()?.take());
+        let Ok(Some(mut driver)) = driver else { return };
+        driver.stop();
+        let wakers = std::mem::take(&mut driver.wakers);
+        drop(driver);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// A ring's counters, which outlive the ring.
+#[derive(Clone, Debug)]
+pub struct RingMetrics(Arc<Shared>);
+
+impl std::ops::Deref for RingMetrics {
+    type Target = Metrics;
+
+    fn deref(&self) -> &Metrics {
+        &self.0.metrics
+    }
+}
+
+/// To be called before the runtime's thread parks: submits what tasks have queued and
+/// takes what has completed.
+pub fn on_thread_park() {
+    if !wake_after(Driver::park) {
+        return;
+    }
+    for _ in 1..TURNS_PER_PARK_MAX {
+        if !wake_after(Driver::turn) {
+            return;
+        }
+    }
+    with_driver(|driver| driver.shared.nudge());
+}
+
+/// To be called after the runtime's thread has woken up: takes what has completed.
+pub fn on_thread_unpark() {
+    wake_after(Driver::collect);
+}
+
+/// Runs `work` on the driver, then wakes whom it says, with the driver free again.
+/// True if those who were woken have queued more, at once.
+fn wake_after(work: impl FnOnce(&mut Driver)) -> bool {
+    let woken = DRIVER.with_borrow_mut(|driver| {
+        let driver = driver.as_mut()?;
+        work(driver);
+        let none = driver.wakers.is_empty() && driver.retired.is_empty();
+        (!none).then(|| {
+            (
+                std::mem::take(&mut driver.wakers),
+                std::mem::take(&mut driver.retired),
+            )
+        })
+    });
+    let Some((mut wakers, mut retired)) = woken else {
+        return false;
+    };
+    wakers.drain(..).for_each(Waker::wake);
+    retired.clear();
+    DRIVER.with_borrow_mut(|driver| {
+        let Some(driver) = driver else { return false };
+        // The lists' allocations serve the next turn.
+        if driver.wakers.is_empty() {
+            driver.wakers = wakers;
+        }
+        if driver.retired.is_empty() {
+            driver.retired = retired;
+        }
+        driver.has_queued()
+    })
+}
+
+/// Being woken is what matters: the event loop then parks again, and turns the ring.
+async fn follow_nudges(shared: Arc<Shared>) {
+    loop {
+        shared.nudged.notified().await;
+        with_driver(Driver::watch);
+    }
+}
+
+/// Turns the ring when tasks that yield without end keep the event loop from parking.
+///
+/// It starts when an operation is queued or the ring's descriptor reports completions,
+/// and then looks once in [`WATCH_FIRST`]: a busy loop pays next to nothing for it, and
+/// an idle one is not woken.
+async fn keep_watch(shared: Arc<Shared>, wake: Arc<AsyncFd<OwnedFd>>) {
+    let parks = || with_driver(|driver| driver.parks());
+    loop {
+        tokio::select! {
+            () = shared.watched.notified() => {}
+            readable = wake.readable() => match readable {
+                Ok(mut readiness) => readiness.clear_ready(),
+                // The runtime is shutting down.
+                Err(_) => return,
+            },
+        }
+        let mut pause = WATCH_FIRST;
+        loop {
+            let before = parks();
+            tokio::time::sleep(pause).await;
+            if parks() == before {
+                wake_after(Driver::turn);
+                pause = WATCH_NEXT;
+            } else if with_driver(Driver::unwatch) != Some(false) {
+                break;
+            } else {
+                pause = WATCH_FIRST;
+            }
+        }
+    }
+}
+
+/// Runs `work` on the current thread's driver, if there is one.
+fn with_driver<R>(work: impl FnOnce(&mut Driver) -> R) -> Option<R> {
+    DRIVER.with_borrow_mut(|driver| driver.as_mut().map(work))
+}
+
+/// Where a stream lives: its ring and its slot there.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) key: Key,
+    shared: Arc<Shared>,
+}
+
+/// The thread that polls a stream is not the one that owns it.
+fn foreign() -> io::Error {
+    io::Error::other("polled outside the thread that owns the connection's ring")
+}
+
+/// The ring was stopped while the stream was alive.
+pub(crate) fn gone() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotConnected,
+        "the connection's ring has been stopped",
+    )
+}
+
+impl Home {
+    /// Puts something into the current thread's ring.
+    pub(crate) fn new(place: impl FnOnce(&mut Driver) -> io::Result<Key>) -> io::Result<Home> {
+        DRIVER.with_borrow_mut(|driver| {
+            let driver = driver
+                .as_mut()
+                .ok_or_else(|| io::Error::other("this thread has no ring"))?;
+            let key = place(driver)?;
+            Ok(Home {
+                key,
+                shared: driver.shared.clone(),
+            })
+        })
+    }
+
+    /// Runs `work` on the ring that this belongs to, if that is the current thread's.
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Driver, Key) -> R) -> io::Result<R> {
+        let (result, retired, overdue) = DRIVER.with_borrow_mut(|driver| {
+            let driver = driver
+                .as_mut()
+                .filter(|driver| driver.shared.id == self.shared.id);
+            let driver = driver.ok_or_else(|| self.refusal())?;
+            let result = work(driver, self.key);
+            Ok::<_, io::Error>((result, driver.retired.pop(), driver.is_overdue()))
+        })?;
+        // Dropped only here, when the driver is free again: a poll retires one waker at most.
+        drop(retired);
+        if overdue {
+            wake_after(Driver::turn);
+        }
+        Ok(result)
+    }
+
+    fn refusal(&self) -> io::Error {
+        if self.shared.is_stopped() {
+            return gone();
+        }
+        self.shared.metrics.foreign_polls.add_shared(1);
+        foreign()
+    }
+
+    /// Brings the slot to its end with `work`, here or, if this is not the ring's
+    /// thread or the driver is at work, at its next turn.
+    pub(crate) fn leave(&self, work: impl FnOnce(&mut Driver, Key)) {
+        let done = DRIVER.try_with(|cell| {
+            let Ok(mut driver) = cell.try_borrow_mut() else {
+                return None;
+            };
+            let driver = driver
+                .as_mut()
+                .filter(|driver| driver.shared.id == self.shared.id)?;
+            work(driver, self.key);
+            Some(std::mem::take(&mut driver.retired))
+        });
+        match done {
+            // Dropped only here, when the driver is free again.
+            Ok(Some(retired)) => drop(retired),
+            _ => self.abandon(),
+        }
+    }
+
+    fn abandon(&self) {
+        if !self.shared.is_stopped() {
+            self.shared.metrics.foreign_drops.add_shared(1);
+            self.shared.orphan(self.key);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The part of a ring that other threads may touch.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+use crate::key::Key;
+use crate::metrics::Metrics;
+
+/// Numbers rings, so that a stream can tell its own from another thread's.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+pub(crate) struct Shared {
+    /// Unique in the process.
+    pub(crate) id: u64,
+    pub(crate) metrics: Metrics,
+    /// Has the ring's thread run its event loop once more, and so turn the ring.
+    pub(crate) nudged: Notify,
+    /// Starts the ring's watch.
+    pub(crate) watched: Notify,
+    stopped: AtomicBool,
+    any: AtomicBool,
+    orphans: Mutex<Vec<Key>>,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Self {
+        Shared {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            metrics: Metrics::default(),
+            nudged: Notify::new(),
+            watched: Notify::new(),
+            stopped: AtomicBool::new(false),
+            any: AtomicBool::new(false),
+            orphans: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// The ring is no more, and with it all that it held.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn nudge(&self) {
+        self.nudged.notify_one();
+    }
+
+    /// Leaves a dropped stream or listener for its own thread to bring to an end.
+    pub(crate) fn orphan(&self, key: Key) {
+        if self.is_stopped() {
+            return;
+        }
+        self.orphans
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .push(key);
+        self.any.store(true, Ordering::Release);
+        self.nudge();
+    }
+
+    pub(crate) fn take_orphans(&self) -> Vec<Key> {
+        // A turn without orphans pays one load.
+        if !self.any.swap(false, Ordering::Acquire) {
+            return Vec::new();
+        }
+        std::mem::take(
+            &mut *self
+                .orphans
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner()),
+        )
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ring")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! A TCP connection on the current thread's ring.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::driver::Driver;
+use crate::local::Home;
+
+/// A TCP connection on a ring.
+///
+/// It holds no memory that the kernel writes to, only the name of its slot, so it can
+/// be sent to another thread, dropped there, and dropped at any moment. Polled on
+/// another thread it returns an error.
+///
+/// Writing copies the bytes into a buffer of the ring, which are sent at the end of the
+/// event loop's turn; a writer waits while [`Options::write_buffer`](crate::Options)
+/// bytes have not been taken by the kernel. A failed send is reported by the next write
+/// or flush. Dropping the stream sends what was written before it closes.
+#[derive(Debug)]
+pub struct TcpStream {
+    home: Home,
+    fd: RawFd,
+}
+
+impl TcpStream {
+    /// Connects to `address`, with `TCP_NODELAY` set. Dropping the future gives up.
+    ///
+    /// # Errors
+    /// What connecting met, or that this thread has no ring or no room in it.
+    pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        socket.set_tcp_nodelay(true)?;
+        let fd = socket.as_raw_fd();
+        let home = Home::new(|driver| driver.start_connect(socket.into(), address.into()))?;
+        let stream = TcpStream { home, fd };
+        poll_fn(|cx| stream.poll(|driver, key| driver.poll_connected(key, cx))).await?;
+        Ok(stream)
+    }
+
+    /// Takes over a connected socket.
+    ///
+    /// # Errors
+    /// This thread has no ring or no room in it.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<TcpStream> {
+        let raw = fd.as_raw_fd();
+        let home = Home::new(|driver| driver.adopt(fd))?;
+        Ok(TcpStream { home, fd: raw })
+    }
+
+    /// Waits until a read would return at once, without owning a buffer meanwhile. Of two
+    /// tasks that wait for the same stream, only the later one is woken.
+    ///
+    /// # Errors
+    /// What a read would return.
+    pub async fn readable(&self) -> io::Result<()> {
+        poll_fn(|cx| self.poll(|driver, key| driver.poll_readable(key, cx))).await
+    }
+
+    /// Runs one poll on this stream's ring; on another thread it is an error.
+    fn poll<R>(
+        &self,
+        work: impl FnOnce(&mut Driver, crate::key::Key) -> Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        self.home
+            .with(work)
+            .unwrap_or_else(|error| Poll::Ready(Err(error)))
+    }
+}
+
+impl AsRawFd for TcpStream {
+    /// The descriptor, open for as long as the stream and its ring live.
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd
+    }
+}
+
+impl AsyncRead for TcpStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll(|driver, key| driver.poll_read(key, cx, buf))
+    }
+}
+
+impl AsyncWrite for TcpStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll(|driver, key| driver.poll_write(key, cx, &[IoSlice::new(bytes)]))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll(|driver, key| driver.poll_write(key, cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(|driver, key| driver.poll_flush(key))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(|driver, key| driver.poll_shutdown(key, cx))
+    }
+}
+
+impl Drop for TcpStream {
+    fn drop(&mut self) {
+        self.home.leave(Driver::drop_stream);
+    }
+}
