@@ -49,6 +49,17 @@ impl TcpListener {
         // On another thread there is nothing to pause: accepting fails there anyway.
         let _ = self.home.with(Driver::pause_accept);
     }
+
+    /// Pauses, and returns the next connection that the ring had accepted by then; none
+    /// when there is no other. To be asked before a listener is dropped: the clients of
+    /// connections that nobody takes see them reset.
+    pub async fn accepted(&mut self) -> Option<TcpStream> {
+        let accepted = poll_fn(|cx| {
+            let polled = self.home.with(|driver, key| driver.poll_accepted(key, cx));
+            polled.unwrap_or(Poll::Ready(None))
+        });
+        TcpStream::from_fd(accepted.await?).ok()
+    }
 }
 
 impl Drop for TcpListener {

@@ -229,4 +229,21 @@ impl Driver {
             self.queue_cancel(Op::Accept, key);
         }
     }
+
+    /// The next connection that was accepted before a pause; none once the pause has
+    /// taken effect and all are taken.
+    pub(crate) fn poll_accepted(&mut self, key: Key, cx: &Context<'_>) -> Poll<Option<OwnedFd>> {
+        self.pause_accept(key);
+        let Some(listening) = self.slots.listening(key) else {
+            return Poll::Ready(None);
+        };
+        if let Some(fd) = listening.accepted.pop_front() {
+            return Poll::Ready(Some(fd));
+        }
+        if !listening.accepting {
+            return Poll::Ready(None);
+        }
+        self.retired.extend(leave_waker(&mut listening.waker, cx));
+        Poll::Pending
+    }
 }
