@@ -1,1 +1,2 @@
-//! Benches only.
+//! Criterion benches, one file per thing measured: `cargo bench -p penstock-benches`.
+#![forbid(unsafe_code)]

@@ -5,6 +5,7 @@
 //! This crate reads the text that it is given and nothing else: a secret or a
 //! certificate that the file refers to is a path or a variable name here, and is
 //! read by whoever builds from the configuration.
+#![forbid(unsafe_code)]
 
 pub mod plugin;
 pub mod route;

@@ -156,6 +156,17 @@ pub fn open(address: std::net::SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
+/// Opens the admin listener as soon as another process lets go of its address.
+pub async fn open_once_free(address: std::net::SocketAddr) -> TcpListener {
+    loop {
+        match open(address) {
+            Ok(listener) => return listener,
+            Err(error) => debug!(%error, %address, "the admin listener waits"),
+        }
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     typed(status, "text/plain; charset=utf-8", body)
 }

@@ -43,7 +43,7 @@ pub(crate) enum Command {
     /// It speaks OpenAI's API on /v1 and produces faults on demand, by --faults or by the request
     /// header `x-simulate`, as in `x-simulate: cut; after=3`. Kinds: refuse, reset, stall, status,
     /// malformed, cut, slow.
-    Simulate(SimulatorArgs),
+    Simulate(Box<SimulatorArgs>),
 }
 
 /// The simulator's settings, as flags of the same names.

@@ -22,6 +22,10 @@ pub use downstream::Downstream;
 /// Longest wait for a TLS handshake.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 
+/// How long a connection that was just accepted may take to begin when the proxy drains:
+/// its client has been told that it is connected, and its request is on the way.
+const FIRST_BYTES_WAIT: Duration = Duration::from_secs(1);
+
 /// The proxy as a worker runs it.
 pub type Engine = HttpProxy<Proxy, Connector>;
 
@@ -66,6 +70,10 @@ async fn serve_socket<S>(
 ) where
     S: IO + 'static,
 {
+    let mut shutdown = shutdown;
+    if !begins(&mut socket, &terms, &mut shutdown).await {
+        return;
+    }
     let stream: Stream = match &terms.tls {
         Some(acceptor) => {
             match pingora_timeout::timeout(HANDSHAKE_WAIT, acceptor.tls_handshake(socket)).await {
@@ -74,26 +82,47 @@ async fn serve_socket<S>(
                 Err(_) => return debug!("TLS handshake took over {HANDSHAKE_WAIT:?}"),
             }
         }
-        None => {
-            if terms.cleartext_http2 {
-                match pingora_timeout::timeout(terms.read_timeout, socket.find_preface()).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return debug!(%error, "connection ended before a request"),
-                    Err(_) => return debug!("no request arrived in time"),
-                }
-            }
-            if socket.speaks_http2() {
-                engine.process_new(Box::new(socket), &shutdown).await;
-                return;
-            }
-            Box::new(socket)
+        None if socket.speaks_http2() => {
+            engine.process_new(Box::new(socket), &shutdown).await;
+            return;
         }
+        None => Box::new(socket),
     };
     if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
         engine.process_new(stream, &shutdown).await;
     } else {
-        serve_http1::<S>(engine, stream, &terms, shutdown).await;
+        serve_http1(engine, stream, &terms, shutdown).await;
     }
+}
+
+/// Waits for a new connection's first bytes. False if it ends without them.
+async fn begins<S: IO>(
+    socket: &mut Downstream<S>,
+    terms: &Terms,
+    shutdown: &mut ShutdownWatch,
+) -> bool {
+    let arrived = pingora_timeout::timeout(terms.read_timeout, async {
+        if terms.cleartext_http2 {
+            socket.find_preface().await
+        } else {
+            socket.find_first_bytes().await
+        }
+    });
+    let given_up = async {
+        // An error means that the proxy is going away without a word.
+        let _ = shutdown.wait_for(|stop| *stop).await;
+        tokio::time::sleep(FIRST_BYTES_WAIT).await;
+    };
+    tokio::select! {
+        biased;
+        arrived = arrived => match arrived {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => debug!(%error, "connection ended before a request"),
+            Err(_) => debug!("no request arrived in time"),
+        },
+        () = given_up => debug!("no request arrived before the end"),
+    }
+    false
 }
 
 /// Requests one after the other, until either side closes.
@@ -101,21 +130,28 @@ async fn serve_socket<S>(
 /// Pingora's own loop would keep the state of a whole request alive, a head buffer and
 /// several kilobytes of future, while a connection is idle. Here an idle connection on a
 /// ring waits with nothing but its socket.
-async fn serve_http1<S: IO + 'static>(
+async fn serve_http1(
     engine: Arc<Engine>,
     stream: Stream,
     terms: &Terms,
     mut shutdown: ShutdownWatch,
 ) {
     let mut next = Some((stream, None));
-    let mut idle_wait = terms.read_timeout;
+    // The first request's first bytes are here already.
+    let mut idle = false;
     while let Some((stream, settings)) = next.take() {
         let ring = stream
             .as_any()
             .downcast_ref::<Downstream<RingStream>>()
             .map(Downstream::socket);
-        if let Some(ring) = ring {
-            let readable = pingora_timeout::timeout(idle_wait, ring.readable());
+        // How long reading the head may wait: not for its beginning, if that is here.
+        let head_wait = if idle && ring.is_none() {
+            terms.keepalive
+        } else {
+            terms.read_timeout
+        };
+        if let Some(ring) = ring.filter(|_| idle) {
+            let readable = pingora_timeout::timeout(terms.keepalive, ring.readable());
             tokio::select! {
                 biased;
                 arrived = readable => if !matches!(arrived, Ok(Ok(()))) { return },
@@ -123,17 +159,19 @@ async fn serve_http1<S: IO + 'static>(
             }
         }
         let mut session = ServerSession::new_http1(stream);
-        session.set_keepalive(Some(whole_seconds(terms.keepalive)));
         if let Some(settings) = settings {
             pingora_core::apps::HttpPersistentSettings::apply_to_session(settings, &mut session);
         }
+        // After the settings of the request before: those are what its client asked for,
+        // which is as a rule for ever.
+        session.set_keepalive(Some(whole_seconds(head_wait)));
         session.set_read_timeout(Some(terms.read_timeout));
         session.set_write_timeout(Some(terms.write_timeout));
         next = engine
             .process_new_http(session, &shutdown)
             .await
             .map(|reused| reused.consume());
-        idle_wait = terms.keepalive;
+        idle = true;
     }
 }
 

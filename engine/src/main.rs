@@ -1,4 +1,5 @@
 //! The `penstock` binary: reads its command line and does what it says.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

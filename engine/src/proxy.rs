@@ -1,8 +1,8 @@
 //! The one implementor of Pingora's `ProxyHttp`.
 //!
-//! Each hook is a few lines that call the module of its phase: [`request`] before an
-//! upstream is chosen, [`attempt`] for each try to send it somewhere, [`answer`] for what
-//! comes back, [`ending`] once at the end.
+//! Each hook is a few lines that call the module of its phase: `request` before an
+//! upstream is chosen, `attempt` for each try to send it somewhere, `answer` for what
+//! comes back, `ending` once at the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,10 +104,10 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         ctx: &mut Context,
     ) -> Result<()> {
-        request::count_streamed(self, ctx, body.as_ref())
+        request::streamed(self, ctx, body, end_of_stream)
     }
 
     fn error_while_proxy(
@@ -123,11 +123,11 @@ impl ProxyHttp for Proxy {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        answer::head(ctx, head)
+        answer::head(session, ctx, head)
     }
 
     fn response_body_filter(

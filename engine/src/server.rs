@@ -163,11 +163,11 @@ impl Server {
     ///
     /// # Errors
     /// No upgrade socket is configured, or the new process did not take them.
-    pub fn hand_over(&self) -> io::Result<()> {
+    pub async fn hand_over(&self) -> io::Result<()> {
         let Some(path) = &self.live.server().upgrade_socket else {
             return Err(io::Error::other("server.upgrade_socket is not set"));
         };
-        upgrade::send(path, &self.listening)
+        upgrade::send(path, &self.listening).await
     }
 
     /// Stops accepting. What is in flight goes on.

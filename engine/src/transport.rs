@@ -124,6 +124,18 @@ impl Acceptor {
         }
     }
 
+    /// A connection that was accepted ahead of the last call, none if there is no other.
+    /// Nothing more is accepted.
+    pub async fn accepted(&mut self) -> Option<Accepted> {
+        match self {
+            Acceptor::Epoll(_) => None,
+            Acceptor::IoUring(listener) => {
+                let stream = listener.accepted().await?;
+                Some(Accepted::IoUring(RingStream::on_ring(stream)))
+            }
+        }
+    }
+
     /// Leaves new connections to the kernel's queue until the next accept.
     pub fn pause(&mut self) {
         if let Acceptor::IoUring(listener) = self {

@@ -7,7 +7,7 @@
 //! takes 32 descriptors at most and panics on surprises, so both ends are here.
 
 use std::collections::HashMap;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,6 +19,8 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
 };
+
+use tokio::io::AsyncReadExt;
 
 use crate::listen::Listening;
 
@@ -37,17 +39,36 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The sockets by the address that they listen on.
 pub type Inherited = HashMap<String, Vec<TcpListener>>;
 
+/// The process that handed over its sockets. It serves on until it hears that its
+/// successor serves; if that ends without a word, it was as if nothing had been.
+#[derive(Debug)]
+pub struct Predecessor(UnixStream);
+
+impl Predecessor {
+    /// Tells it that its work is taken over.
+    ///
+    /// # Errors
+    /// It is not there any more.
+    pub fn dismiss(mut self) -> io::Result<()> {
+        self.0.write_all(&[SERVING])
+    }
+}
+
+/// What a new process says when it serves.
+const SERVING: u8 = b'1';
+
 /// Waits for the old process to hand over its sockets.
 ///
 /// # Errors
 /// None came within a minute, or the message was not what it should be.
-pub fn receive(path: &Path) -> io::Result<Inherited> {
+pub fn receive(path: &Path) -> io::Result<(Inherited, Predecessor)> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let listener = UnixListener::bind(path)?;
-    let received = accept(&listener).and_then(|stream| receive_from(&stream));
+    let received =
+        accept(&listener).and_then(|stream| Ok((receive_from(&stream)?, Predecessor(stream))));
     // The old process must not find it when it tries again.
     let removed = std::fs::remove_file(path);
     let inherited = received?;
@@ -85,12 +106,14 @@ fn receive_from(stream: &UnixStream) -> io::Result<Inherited> {
     let mut names = vec![0; NAMES_MAX];
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let message = rustix::net::recvmsg(
-        stream,
-        &mut [IoSliceMut::new(&mut names)],
-        &mut ancillary,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
+    let message = rustix::io::retry_on_intr(|| {
+        rustix::net::recvmsg(
+            stream,
+            &mut [IoSliceMut::new(&mut names)],
+            &mut ancillary,
+            RecvFlags::CMSG_CLOEXEC,
+        )
+    })?;
     let mut descriptors: Vec<OwnedFd> = Vec::new();
     for part in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = part {
@@ -116,12 +139,13 @@ fn receive_from(stream: &UnixStream) -> io::Result<Inherited> {
     Ok(inherited)
 }
 
-/// Hands the sockets to the process that listens on `path`, trying until it does.
+/// Hands the sockets to the process that listens on `path`, trying until it does, and
+/// waits until it serves.
 ///
 /// # Errors
-/// It did not within a minute, or did not take the message.
-pub fn send(path: &Path, listening: &[Listening]) -> io::Result<()> {
-    let stream = connect(path)?;
+/// It did not listen or serve within a minute, or did not take the message.
+pub async fn send(path: &Path, listening: &[Listening]) -> io::Result<()> {
+    let stream = connect(path).await?;
     let mut names = Vec::new();
     let mut descriptors: Vec<BorrowedFd<'_>> = Vec::new();
     for listening in listening {
@@ -147,16 +171,32 @@ pub fn send(path: &Path, listening: &[Listening]) -> io::Result<()> {
     if sent < names.len() {
         return Err(io::Error::other("the message was cut"));
     }
-    Ok(())
+    wait_for_success(stream).await
 }
 
-fn connect(path: &Path) -> io::Result<UnixStream> {
+async fn wait_for_success(stream: UnixStream) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
+    let mut stream = tokio::net::UnixStream::from_std(stream)?;
+    match tokio::time::timeout(WAIT, stream.read_u8()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(io::Error::other("the new process ended before it served"))
+        }
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the new process does not serve",
+        )),
+    }
+}
+
+async fn connect(path: &Path) -> io::Result<UnixStream> {
     let deadline = Instant::now() + WAIT;
     loop {
         match UnixStream::connect(path) {
             Ok(stream) => return Ok(stream),
             Err(error) if Instant::now() > deadline => return Err(error),
-            Err(_) => std::thread::sleep(PAUSE),
+            Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
 }
@@ -173,9 +213,17 @@ mod tests {
         let listening = crate::listen::open(([127, 0, 0, 1], 0).into(), 40, Vec::new()).unwrap();
         let address = listening.address.to_string();
         let taken = std::thread::scope(|scope| {
-            let receiver = scope.spawn(|| receive(&path));
-            send(&path, std::slice::from_ref(&listening)).unwrap();
-            receiver.join().unwrap().unwrap()
+            let receiver = scope.spawn(|| {
+                let (taken, predecessor) = receive(&path).unwrap();
+                predecessor.dismiss().unwrap();
+                taken
+            });
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let sending = send(&path, std::slice::from_ref(&listening));
+            runtime.unwrap().block_on(sending).unwrap();
+            receiver.join().unwrap()
         });
         let sockets = &taken[&address];
         assert_eq!(

@@ -237,8 +237,16 @@ async fn accept(
         };
         let accepted = tokio::select! {
             biased;
-            _ = stage.wait_for(|stage| *stage >= Stage::Draining) => return,
-            accepted = acceptor.accept() => accepted,
+            _ = stage.wait_for(|stage| *stage >= Stage::Draining) => None,
+            accepted = acceptor.accept() => Some(accepted),
+        };
+        let accepted = match accepted {
+            Some(accepted) => accepted,
+            // What the ring accepted ahead has a client that believes it is served.
+            None => match acceptor.accepted().await {
+                Some(accepted) => Ok(accepted),
+                None => return,
+            },
         };
         match accepted {
             Ok(accepted) => {

@@ -1,5 +1,6 @@
 //! `penstock run`: the proxy, from start to stop.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use penstock_config::Config;
 use penstock_simulator::{Settings, Simulator};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use super::{complain, say};
@@ -16,7 +18,7 @@ use crate::admin::{self, Pages};
 use crate::live::Source;
 use crate::server::Server;
 use crate::telemetry;
-use crate::upgrade::{self, Inherited};
+use crate::upgrade::{self, Inherited, Predecessor};
 
 /// What to run.
 #[derive(Debug, Args)]
@@ -50,16 +52,23 @@ fn try_run(options: Options) -> Result<(), String> {
     };
     let config = source.load().map_err(|error| error.to_string())?;
     telemetry::log::start(&config.server.log).map_err(|error| error.to_string())?;
-    let inherited = if options.upgrade {
-        take_over(&config)?
+    let (inherited, predecessor) = if options.upgrade {
+        let (inherited, predecessor) = take_over(&config)?;
+        (inherited, Some(predecessor))
     } else {
-        Inherited::new()
+        (Inherited::new(), None)
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    let ended = runtime.block_on(supervise(config, source, inherited, simulator.as_ref()));
+    let ended = runtime.block_on(supervise(
+        config,
+        source,
+        inherited,
+        predecessor,
+        simulator.as_ref(),
+    ));
     // A reload that hangs on a name lookup must not keep the process alive.
     runtime.shutdown_background();
     drop(simulator);
@@ -79,7 +88,7 @@ fn demo(simulator: &Simulator) -> String {
     )
 }
 
-fn take_over(config: &Config) -> Result<Inherited, String> {
+fn take_over(config: &Config) -> Result<(Inherited, Predecessor), String> {
     let Some(path) = &config.server.upgrade_socket else {
         return Err("--upgrade needs server.upgrade_socket in the configuration".into());
     };
@@ -93,6 +102,7 @@ async fn supervise(
     config: Config,
     source: Source,
     inherited: Inherited,
+    predecessor: Option<Predecessor>,
     simulator: Option<&Simulator>,
 ) -> Result<(), String> {
     // Before anything serves, so that no signal meets the default of ending the process.
@@ -104,29 +114,53 @@ async fn supervise(
         .map_err(|error| error.to_string())?
         .map_err(|error| error.to_string())?;
     let (ready, is_ready) = watch::channel(true);
-    start_admin(&server, is_ready)?;
+    let admin = start_admin(&server, is_ready, predecessor.is_some())?;
     announce(&server, simulator);
-    let server = until_stop(server, &mut signals).await;
+    if let Some(predecessor) = predecessor
+        && let Err(error) = predecessor.dismiss()
+    {
+        warn!(%error, "the old process could not be told that this one serves");
+    }
+    let (server, handed_over) = until_stop(server, &mut signals).await;
     ready.send_replace(false);
+    if let (Some(admin), true) = (admin, handed_over) {
+        // Its address is the new process's now.
+        admin.abort();
+    }
     drain(server, &mut signals).await;
     Ok(())
 }
 
-fn start_admin(server: &Server, ready: watch::Receiver<bool>) -> Result<(), String> {
+/// Serves the admin pages. A process that takes over gets their address when the old one
+/// lets go of it, which it does when it hears that this one serves.
+fn start_admin(
+    server: &Server,
+    ready: watch::Receiver<bool>,
+    takes_over: bool,
+) -> Result<Option<JoinHandle<()>>, String> {
     let Some(address) = server.admin else {
-        return Ok(());
+        return Ok(None);
     };
-    let listener =
-        admin::open(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
-    info!(%address, "admin listener");
+    let listener = match admin::open(address) {
+        Ok(listener) => Some(listener),
+        Err(error) if takes_over && error.kind() == ErrorKind::AddrInUse => None,
+        Err(error) => return Err(format!("cannot listen on {address}: {error}")),
+    };
     let pages = Pages {
         live: server.live.clone(),
         telemetry: server.telemetry.clone(),
         ready,
     };
-    tokio::spawn(admin::serve(listener, Arc::new(pages)));
-    Ok(())
+    Ok(Some(tokio::spawn(async move {
+        let listener = match listener {
+            Some(listener) => listener,
+            None => admin::open_once_free(address).await,
+        };
+        if let Ok(address) = listener.local_addr() {
+            info!(%address, "admin listener");
+        }
+        admin::serve(listener, Arc::new(pages)).await;
+    })))
 }
 
 fn announce(server: &Server, simulator: Option<&Simulator>) {
@@ -157,8 +191,9 @@ fn announce(server: &Server, simulator: Option<&Simulator>) {
     }
 }
 
-/// Serves until it is told to stop. Reloads and hand-overs happen meanwhile.
-async fn until_stop(mut server: Server, signals: &mut Signals) -> Server {
+/// Serves until it is told to stop, or has handed over, which is then true. Reloads
+/// happen meanwhile.
+async fn until_stop(server: Server, signals: &mut Signals) -> (Server, bool) {
     loop {
         match signals.next().await {
             Wish::Reload => {
@@ -166,29 +201,19 @@ async fn until_stop(mut server: Server, signals: &mut Signals) -> Server {
                 // The verdict is logged and counted where it is made.
                 tokio::task::spawn_blocking(move || live.reload().is_ok());
             }
-            Wish::HandOver => {
-                let sending = tokio::task::spawn_blocking(move || (server.hand_over(), server));
-                let Ok((handed, back)) = sending.await else {
-                    unreachable_after_panic();
-                };
-                server = back;
-                match handed {
+            Wish::HandOver => tokio::select! {
+                handed = server.hand_over() => match handed {
                     Ok(()) => {
                         info!("sockets handed over");
-                        return server;
+                        return (server, true);
                     }
                     Err(error) => error!(%error, "the sockets were not handed over; serving on"),
-                }
-            }
-            Wish::Stop => return server,
+                },
+                () = signals.end() => return (server, false),
+            },
+            Wish::Stop => return (server, false),
         }
     }
-}
-
-/// The hand-over panicked with the server in its hands: there is nothing left to run.
-fn unreachable_after_panic() -> ! {
-    error!("the hand-over failed in an unforeseen way");
-    std::process::abort()
 }
 
 /// Stops accepting and waits for what is in flight; a second signal ends it at once.
@@ -235,6 +260,14 @@ impl Signals {
             _ = self.quit.recv() => Wish::HandOver,
             _ = self.interrupt.recv() => Wish::Stop,
             _ = self.terminate.recv() => Wish::Stop,
+        }
+    }
+
+    /// The next signal that means an end and no hand-over.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
 

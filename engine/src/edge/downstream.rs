@@ -53,17 +53,31 @@ impl<S: IO> Downstream<S> {
     /// What reading met, or `UnexpectedEof` when the client closed before it was clear.
     pub async fn find_preface(&mut self) -> io::Result<()> {
         while PREFACE.starts_with(&self.ahead) && self.ahead.len() < PREFACE.len() {
-            let mut chunk = [0; PREFACE.len()];
-            let missing = PREFACE.len() - self.ahead.len();
-            let room = chunk.get_mut(..missing).unwrap_or_default();
-            let n = self.socket.read(room).await?;
-            if n == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            self.ahead
-                .extend_from_slice(chunk.get(..n).unwrap_or_default());
+            self.read_ahead().await?;
         }
         self.http2 = self.ahead == PREFACE;
+        Ok(())
+    }
+
+    /// Reads until there is anything at all.
+    ///
+    /// # Errors
+    /// What reading met, or `UnexpectedEof` when the client closed before that.
+    pub async fn find_first_bytes(&mut self) -> io::Result<()> {
+        self.read_ahead().await
+    }
+
+    /// Reads ahead, as far as the preface would go at most.
+    async fn read_ahead(&mut self) -> io::Result<()> {
+        let mut chunk = [0; PREFACE.len()];
+        let missing = PREFACE.len().saturating_sub(self.ahead.len());
+        let room = chunk.get_mut(..missing).unwrap_or_default();
+        let n = self.socket.read(room).await?;
+        if n == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.ahead
+            .extend_from_slice(chunk.get(..n).unwrap_or_default());
         Ok(())
     }
 

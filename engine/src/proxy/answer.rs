@@ -4,7 +4,8 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::TRANSFER_ENCODING;
+use http::{StatusCode, Version};
 use penstock_plugins::{Kind, Outcome, Refusal};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
@@ -14,7 +15,11 @@ use super::context::Context;
 use super::{edits, replay, respond};
 
 /// The upstream's head, on its way to the client.
-pub(super) fn head(ctx: &mut Context, head: &mut ResponseHeader) -> Result<()> {
+pub(super) fn head(
+    session: &mut Session,
+    ctx: &mut Context,
+    head: &mut ResponseHeader,
+) -> Result<()> {
     if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
@@ -25,6 +30,12 @@ pub(super) fn head(ctx: &mut Context, head: &mut ResponseHeader) -> Result<()> {
         ctx.readers = route.chain().response(&mut ctx.exchange, head);
     }
     edits::apply(&ctx.exchange.response, head)?;
+    if session.req_header().version < Version::HTTP_11
+        && head.remove_header(&TRANSFER_ENCODING).is_some()
+    {
+        // Such a client knows no chunks (RFC 9112 section 6.1): closing ends the body.
+        session.set_keepalive(None);
+    }
     Ok(())
 }
 
@@ -55,7 +66,13 @@ pub(super) async fn failure(
     ctx: &mut Context,
 ) -> FailToProxy {
     replay::restore(session, ctx);
-    let failure = classify(error);
+    let failure = match ctx.refusal.take() {
+        Some(refusal) => Failure {
+            outcome: Outcome::Refused,
+            refusal: Some(refusal),
+        },
+        None => classify(error),
+    };
     ctx.outcome = Some(failure.outcome);
     ctx.reason = Some(error.to_string());
     let begun = session
@@ -67,6 +84,8 @@ pub(super) async fn failure(
         session.set_keepalive(None);
         if let Err(error) = respond::write(session, ctx, &refusal).await {
             tracing::debug!(%error, "the client did not take the error");
+        } else if !session.is_body_done() {
+            respond::hear_out(session).await;
         }
     }
     // Pingora closes the client's connection after a failure: a stream that was begun

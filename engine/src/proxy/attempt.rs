@@ -68,7 +68,10 @@ pub(super) fn failed(
         upstream.metrics.failed.inc();
     }
     let repeatable = ctx.hold.is_some() || session.is_body_empty();
-    let was_closed = reused && matches!(error.retry, RetryType::ReusedOnly);
+    // Reading tells by `ReusedOnly`; writing a body fails when the close came before it.
+    let was_closed = reused
+        && (matches!(error.retry, RetryType::ReusedOnly)
+            || matches!(error.etype(), ErrorType::WriteError));
     let again = upstream_failed
         && was_closed
         && repeatable

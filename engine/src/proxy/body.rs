@@ -147,7 +147,7 @@ pub(super) fn declared_length(session: &Session) -> Option<usize> {
 }
 
 /// The client waits for leave to send the body (RFC 9110 section 10.1.1).
-fn expects_continue(session: &Session) -> bool {
+pub(super) fn expects_continue(session: &Session) -> bool {
     let head = session.req_header();
     head.version == http::Version::HTTP_11
         && head

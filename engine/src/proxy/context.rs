@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use penstock_plugins::{Arrival, Exchange, Outcome, Readers, Target};
+use penstock_plugins::{Arrival, Exchange, Outcome, Readers, Refusal, Target};
 
 use super::body::Body;
 use super::replay::Hold;
@@ -41,6 +41,8 @@ pub struct Context {
     pub response_bytes: u64,
     /// Status of the answer that the client got, ours or the upstream's.
     pub status: u16,
+    /// What it is refused with after it began to be sent upstream.
+    pub(super) refusal: Option<Box<Refusal>>,
     /// How it ended, if that is known before the end.
     pub outcome: Option<Outcome>,
     /// Why it failed or was refused, for the log.
@@ -87,6 +89,7 @@ impl Context {
             request_bytes: 0,
             response_bytes: 0,
             status: 0,
+            refusal: None,
             outcome: None,
             reason: None,
         }

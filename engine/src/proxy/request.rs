@@ -2,8 +2,8 @@
 //! anyone needs it, and the target.
 
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{StatusCode, Version};
 use penstock_plugins::json::{Field, ModelScanner};
 use penstock_plugins::{Exchange, Found, Kind, Refusal, Route};
 use pingora_error::{Error, ErrorType, Result};
@@ -37,6 +37,11 @@ pub(super) async fn admit(proxy: &Proxy, session: &mut Session, ctx: &mut Contex
         client,
         ..ctx.arrival
     });
+    if session.req_header().version < Version::HTTP_11 && !session.is_body_empty() {
+        // The answer may have to end by closing, which cannot be asked for any more while
+        // a replay of the body stands in for the client.
+        session.set_keepalive(None);
+    }
     match examine(proxy, session, ctx).await {
         Ok(()) => Ok(false),
         Err(Stop::Refused(refusal)) => {
@@ -203,23 +208,31 @@ fn no_route(session: &Session) -> Box<Refusal> {
 }
 
 /// Counts a body that streams through, and ends it at the limit.
-pub(super) fn count_streamed(
+pub(super) fn streamed(
     proxy: &Proxy,
     ctx: &mut Context,
-    chunk: Option<&Bytes>,
+    chunk: &mut Option<Bytes>,
+    last: bool,
 ) -> Result<()> {
+    if last && chunk.as_ref().is_some_and(Bytes::is_empty) {
+        // HTTP/2 may end a body with an empty frame. Pingora would write it to an HTTP/1
+        // upstream as the last chunk, and then the last chunk again: the second would be
+        // taken for the beginning of the next request on that connection.
+        *chunk = None;
+    }
     if ctx.body.is_some() {
         return Ok(());
     }
-    ctx.request_bytes += chunk.map_or(0, Bytes::len) as u64;
+    ctx.request_bytes += chunk.as_ref().map_or(0, Bytes::len) as u64;
     let limit = body_limit(ctx);
     if ctx.request_bytes > limit as u64 {
         let refusal = too_large(proxy, limit);
-        return Err(Error::explain(
+        let error = Error::explain(
             ErrorType::HTTPStatus(refusal.status.as_u16()),
-            refusal.message.into_owned(),
-        )
-        .into_down());
+            refusal.message.clone().into_owned(),
+        );
+        ctx.refusal = Some(refusal);
+        return Err(error.into_down());
     }
     Ok(())
 }

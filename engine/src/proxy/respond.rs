@@ -14,7 +14,7 @@ use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::body::declared_length;
+use super::body::{declared_length, expects_continue};
 use super::context::Context;
 use super::edits;
 
@@ -37,8 +37,14 @@ pub(super) async fn refuse(
     ctx.outcome = Some(Outcome::Refused);
     ctx.reason = Some(refusal.reason.clone().into_owned());
     let sending = !session.is_body_done();
-    let small = declared_length(session).is_some_and(|length| length <= DRAINED_MAX);
-    if sending && !small {
+    // A client that waits for leave to send its body may never send it.
+    let small = declared_length(session).is_some_and(|length| length <= DRAINED_MAX)
+        && !expects_continue(session);
+    if sending && small {
+        // Pingora reads the rest away when the answer is written.
+        let client = &mut session.downstream_session;
+        client.set_close_on_response_before_downstream_finish(false);
+    } else if sending {
         session.set_keepalive(None);
     }
     session.set_total_drain_timeout(Some(LINGER));
@@ -96,7 +102,7 @@ fn render(path: &str, refusal: &Refusal) -> (&'static str, Bytes) {
 
 /// Reads on for a while after the answer: closing with bytes unread would reset the
 /// connection, and the client might never see why.
-async fn hear_out(session: &mut Session) {
+pub(super) async fn hear_out(session: &mut Session) {
     let reading = async { while let Ok(Some(_)) = session.read_request_body().await {} };
     // A client that sends on for longer has had its chance to read.
     let _ = tokio::time::timeout(LINGER, reading).await;

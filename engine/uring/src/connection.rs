@@ -29,6 +29,10 @@ pub(crate) struct Connection {
     /// A receive is in flight. At most one is, and only after a reader asked, so that
     /// a reader that stops asking holds one buffer and no more.
     pub(crate) receiving: bool,
+    /// The receive in flight only waits until there is something to receive.
+    pub(crate) waiting: bool,
+    /// There is something to receive, which the next read fetches itself.
+    pub(crate) readable: bool,
     /// Listed among those whose receive found no buffer.
     pub(crate) starved: bool,
     /// The last receive emptied the socket: the next one waits first and tries after.
@@ -65,6 +69,8 @@ impl Connection {
         Connection {
             fd,
             receiving: false,
+            waiting: false,
+            readable: false,
             starved: false,
             drained: false,
             eof: false,

@@ -27,6 +27,7 @@ mod io_calls;
 mod submission;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 /// Rounds of submitting and reaping in one turn. Completions of one round can queue
 /// operations for the next; past this many the rest waits for the next turn.
@@ -60,10 +61,16 @@ pub(crate) struct Driver {
     completions: Vec<complete::Completion>,
     spare: Vec<Vec<u8>>,
     linger: Box<Timespec>,
+    tick: Box<Timespec>,
     polls: usize,
-    parks: u64,
-    /// The watch will see to it that a turn happens soon.
-    watched: bool,
+    /// How dense the completions are, and so where the loop waits.
+    density: waiting::Density,
+    /// The ring will end a wait that brings nothing.
+    tick_armed: bool,
+    /// Sends that the kernel has not completed.
+    sends: usize,
+    /// Those of them that it has not been handed yet.
+    sends_queued: usize,
     stopped: bool,
 }
 
@@ -90,8 +97,11 @@ impl Driver {
             spare: Vec::new(),
             linger: Box::new(linger),
             polls: 0,
-            parks: 0,
-            watched: false,
+            density: waiting::Density::default(),
+            tick_armed: false,
+            tick: Box::new(waiting::TICK),
+            sends: 0,
+            sends_queued: 0,
             stopped: false,
             shared,
             options,
@@ -109,19 +119,11 @@ impl Driver {
         &self.shared.metrics
     }
 
-    /// The turn that the event loop makes when it is about to park.
-    pub(crate) fn park(&mut self) {
-        self.parks = self.parks.wrapping_add(1);
-        self.turn();
-    }
-
     /// Hands over all that is queued and takes all completions, a bounded number of
     /// times over. What is left then is taken up again soon, whatever happens.
     pub(crate) fn turn(&mut self) {
         self.polls = 0;
-        for key in self.shared.take_orphans() {
-            self.drop_slot(key);
-        }
+        self.take_in_orphans();
         for _ in 0..ROUNDS_MAX {
             self.submit_queued();
             if self.reap() == 0 && !self.feeds_starved() {
@@ -137,8 +139,19 @@ impl Driver {
         }
         if !self.backlog.is_empty() || !self.ring.submission().is_empty() {
             // The kernel took none of it, for want of memory.
-            self.watch();
+            self.shared.watch();
         }
+        self.show_gauges();
+    }
+
+    /// Brings to their ends what was dropped on other threads.
+    fn take_in_orphans(&mut self) {
+        for key in self.shared.take_orphans() {
+            self.drop_slot(key);
+        }
+    }
+
+    fn show_gauges(&self) {
         self.metrics().connections.set(self.slots.len() as u64);
         self.metrics()
             .buffers_in_use
@@ -161,25 +174,6 @@ impl Driver {
     pub(crate) fn is_overdue(&mut self) -> bool {
         self.polls += 1;
         self.polls >= POLLS_PER_TURN_MAX
-    }
-
-    /// Times that the event loop was about to park.
-    pub(crate) fn parks(&self) -> u64 {
-        self.parks
-    }
-
-    /// Sees to it that a turn happens soon, even if the event loop never parks.
-    pub(crate) fn watch(&mut self) {
-        if !self.watched {
-            self.watched = true;
-            self.shared.watched.notify_one();
-        }
-    }
-
-    /// Ends the watch, unless something is queued that it may have to hand over.
-    pub(crate) fn unwatch(&mut self) -> bool {
-        self.watched = self.has_queued();
-        !self.watched
     }
 
     /// Takes a connected or accepted socket.

@@ -39,6 +39,7 @@ mod probe;
 mod shared;
 mod slots;
 mod stream;
+mod watch;
 
 pub use listener::TcpListener;
 pub use local::{Ring, RingMetrics, on_thread_park, on_thread_unpark};

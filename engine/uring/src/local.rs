@@ -5,7 +5,6 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -17,12 +16,7 @@ use crate::key::Key;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::shared::Shared;
-
-/// How long after a wake-up the ring's watch looks whether the event loop has parked.
-const WATCH_FIRST: Duration = Duration::from_millis(50);
-
-/// How long until it looks again, when the event loop had not parked.
-const WATCH_NEXT: Duration = Duration::from_millis(1);
+use crate::watch;
 
 /// Times that the park hook turns the ring again because of what its wakers did.
 const TURNS_PER_PARK_MAX: usize = 4;
@@ -40,7 +34,7 @@ pub struct Ring {
     shared: Arc<Shared>,
     tasks: [JoinHandle<()>; 2],
     /// Keeps the ring's descriptor in tokio's epoll set, which is what wakes the
-    /// event loop.
+    /// event loop when it waits there.
     _wake: Arc<AsyncFd<OwnedFd>>,
     _not_send: std::marker::PhantomData<*const ()>,
 }
@@ -75,10 +69,11 @@ impl Ring {
         let wake =
             unsafe { AsyncFd::register_with_interest(driver.ring_fd()?, Interest::READABLE) }?;
         let wake = Arc::new(wake);
+        watch::enrol(&shared)?;
         DRIVER.set(Some(driver));
         let tasks = [
             tokio::spawn(follow_nudges(shared.clone())),
-            tokio::spawn(keep_watch(shared.clone(), wake.clone())),
+            tokio::spawn(follow_descriptor(shared.clone(), wake.clone())),
         ];
         Ok(Ring {
             shared,
@@ -123,7 +118,15 @@ impl std::ops::Deref for RingMetrics {
 /// To be called before the runtime's thread parks: submits what tasks have queued and
 /// takes what has completed.
 pub fn on_thread_park() {
-    if !wake_after(Driver::park) {
+    let mut may_wait = true;
+    let queued = wake_after(|driver| {
+        may_wait = driver.park();
+        if !may_wait && driver.wakers.is_empty() {
+            // Tokio waits in epoll unless there is a task to run.
+            driver.shared.nudge();
+        }
+    });
+    if !queued {
         return;
     }
     for _ in 1..TURNS_PER_PARK_MAX {
@@ -171,43 +174,21 @@ fn wake_after(work: impl FnOnce(&mut Driver)) -> bool {
     })
 }
 
-/// Being woken is what matters: the event loop then parks again, and turns the ring.
+/// Turns the ring when something asks for it that is not the event loop.
 async fn follow_nudges(shared: Arc<Shared>) {
     loop {
         shared.nudged.notified().await;
-        with_driver(Driver::watch);
+        wake_after(Driver::turn);
     }
 }
 
-/// Turns the ring when tasks that yield without end keep the event loop from parking.
-///
-/// It starts when an operation is queued or the ring's descriptor reports completions,
-/// and then looks once in [`WATCH_FIRST`]: a busy loop pays next to nothing for it, and
-/// an idle one is not woken.
-async fn keep_watch(shared: Arc<Shared>, wake: Arc<AsyncFd<OwnedFd>>) {
-    let parks = || with_driver(|driver| driver.parks());
-    loop {
-        tokio::select! {
-            () = shared.watched.notified() => {}
-            readable = wake.readable() => match readable {
-                Ok(mut readiness) => readiness.clear_ready(),
-                // The runtime is shutting down.
-                Err(_) => return,
-            },
-        }
-        let mut pause = WATCH_FIRST;
-        loop {
-            let before = parks();
-            tokio::time::sleep(pause).await;
-            if parks() == before {
-                wake_after(Driver::turn);
-                pause = WATCH_NEXT;
-            } else if with_driver(Driver::unwatch) != Some(false) {
-                break;
-            } else {
-                pause = WATCH_FIRST;
-            }
-        }
+/// Has the ring watched when its descriptor reports completions: a loop that never parks
+/// still looks into its epoll set, but does not take them.
+async fn follow_descriptor(shared: Arc<Shared>, wake: Arc<AsyncFd<OwnedFd>>) {
+    // It fails when the runtime shuts down.
+    while let Ok(mut readiness) = wake.readable().await {
+        readiness.clear_ready();
+        shared.watch();
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use crate::key::Key;
 use crate::metrics::Metrics;
+use crate::watch;
 
 /// Numbers rings, so that a stream can tell its own from another thread's.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -17,8 +18,14 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Has the ring's thread run its event loop once more, and so turn the ring.
     pub(crate) nudged: Notify,
-    /// Starts the ring's watch.
-    pub(crate) watched: Notify,
+    /// Times that the event loop was about to park.
+    pub(crate) parks: AtomicU64,
+    parks_seen: AtomicU64,
+    /// Times that a watch was asked for.
+    asked: AtomicU64,
+    asked_seen: AtomicU64,
+    /// A watch was asked for since a look that found the event loop parking.
+    watched: AtomicBool,
     stopped: AtomicBool,
     any: AtomicBool,
     orphans: Mutex<Vec<Key>>,
@@ -30,7 +37,11 @@ impl Shared {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             metrics: Metrics::default(),
             nudged: Notify::new(),
-            watched: Notify::new(),
+            parks: AtomicU64::new(0),
+            parks_seen: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            asked_seen: AtomicU64::new(0),
+            watched: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             any: AtomicBool::new(false),
             orphans: Mutex::new(Vec::new()),
@@ -44,6 +55,33 @@ impl Shared {
     /// The ring is no more, and with it all that it held.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Sees to it that a turn happens soon, even if the event loop never parks. Called by
+    /// the ring's thread alone.
+    pub(crate) fn watch(&self) {
+        let asked = self.asked.load(Ordering::Relaxed).wrapping_add(1);
+        self.asked.store(asked, Ordering::Relaxed);
+        if !self.watched.load(Ordering::Relaxed) {
+            self.watched.store(true, Ordering::SeqCst);
+            watch::wake();
+        }
+    }
+
+    /// One look of the watcher's. True if there was something to look after.
+    pub(crate) fn look(&self) -> bool {
+        if !self.watched.load(Ordering::SeqCst) {
+            return false;
+        }
+        let asked = self.asked.load(Ordering::Relaxed);
+        let parks = self.parks.load(Ordering::Relaxed);
+        let nothing_asked = self.asked_seen.swap(asked, Ordering::Relaxed) == asked;
+        if self.parks_seen.swap(parks, Ordering::Relaxed) == parks {
+            self.nudge();
+        } else if nothing_asked {
+            self.watched.store(false, Ordering::SeqCst);
+        }
+        true
     }
 
     pub(crate) fn nudge(&self) {
@@ -65,7 +103,7 @@ impl Shared {
 
     pub(crate) fn take_orphans(&self) -> Vec<Key> {
         // A turn without orphans pays one load.
-        if !self.any.swap(false, Ordering::Acquire) {
+        if !self.any.load(Ordering::Relaxed) || !self.any.swap(false, Ordering::Acquire) {
             return Vec::new();
         }
         std::mem::take(

@@ -50,6 +50,7 @@
 //! # What it must not know
 //!
 //! Anything of the proxy: it depends on no other crate of the workspace.
+#![forbid(unsafe_code)]
 
 mod body;
 mod distribution;

@@ -1,3 +1,5 @@
+//! The order in which a chain calls its plugins, and what ends it.
+
 use std::sync::Mutex;
 use std::time::Duration;
 

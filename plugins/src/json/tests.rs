@@ -1,3 +1,5 @@
+//! What the model scanner finds, and what it refuses.
+
 mod differential;
 
 use super::*;

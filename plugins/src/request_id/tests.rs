@@ -1,3 +1,5 @@
+//! Which identifiers are kept, and what a new one looks like.
+
 use std::time::Duration;
 
 use http::Request;

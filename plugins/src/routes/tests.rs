@@ -1,3 +1,5 @@
+//! Which route a request finds.
+
 use std::fmt::Write;
 
 use http::Request;

@@ -1,3 +1,5 @@
+//! Targets get their share.
+
 use super::*;
 
 fn distribution(weights: &[u32]) -> Distribution<usize> {

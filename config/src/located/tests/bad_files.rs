@@ -125,7 +125,7 @@ fn keys_without_values() {
 }
 
 #[test]
-fn numbers_and_words() {
+fn words_and_counts() {
     expect(
         "server: { workers: 0 }",
         &[(1, 20, "write `auto`, or 1 to 1024")],
@@ -182,6 +182,10 @@ fn numbers_and_words() {
         "server: { limits: { generations: 1 } }",
         &[(1, 34, "write 2 to 1024")],
     );
+}
+
+#[test]
+fn sizes_and_durations() {
     expect(
         "server: { limits: { request_body: 1025MiB } }",
         &[(1, 35, "`1025MiB` is out of range: write 1B to 1GiB")],
@@ -210,6 +214,10 @@ fn numbers_and_words() {
         "server: { drain_timeout: -1s }",
         &[(1, 26, "is not a duration")],
     );
+}
+
+#[test]
+fn settings_of_a_plugin() {
     expect(
         "chain: [{ request_id: { trust_client: yes } }]",
         &[(1, 39, "expected `true` or `false`, not `yes`")],

@@ -37,6 +37,11 @@ impl Driver {
         }
         connection.dropped = true;
         let receiving = connection.receiving;
+        let op = if connection.waiting {
+            Op::Readable
+        } else {
+            Op::Receive
+        };
         let connecting = connection.connecting.is_some();
         if connecting {
             connection.pending.clear();
@@ -46,7 +51,7 @@ impl Driver {
         let received = connection.received.take();
         self.discard(received);
         if receiving {
-            self.queue_cancel(Op::Receive, key);
+            self.queue_cancel(op, key);
         }
         if connecting {
             self.queue_cancel(Op::Connect, key);
@@ -164,10 +169,7 @@ impl Driver {
                 .submit_with_args(1, &SubmitArgs::new().timespec(&STOP_STEP));
             self.reap();
         }
-        self.metrics().connections.set(self.slots.len() as u64);
-        self.metrics()
-            .buffers_in_use
-            .set(u64::from(self.buffers.leased()));
+        self.show_gauges();
     }
 
     fn wake_all(&mut self, key: Key) {

@@ -30,11 +30,11 @@ impl Driver {
             });
         }
         let count = completions.len();
-        self.metrics().completions.add(count as u64);
         for completion in completions.drain(..) {
             self.complete(completion);
         }
         self.completions = completions;
+        self.density.count(count);
         count
     }
 
@@ -45,13 +45,24 @@ impl Driver {
         let Some((op, key)) = unpack(completion.user_data) else {
             return;
         };
+        if op == Op::Tick {
+            // The loop's own, not a connection's.
+            self.tick_armed = false;
+            return;
+        }
+        self.metrics().completions.add(1);
         match op {
             Op::Receive => self.received(key, completion),
-            Op::Send => self.sent(key, completion.result),
+            Op::Send => {
+                self.sends = self.sends.saturating_sub(1);
+                self.sent(key, completion.result);
+            }
             Op::Connect => self.connected(key, completion.result),
             Op::Accept => self.accepted(key, completion),
             Op::Linger => self.lingered(key, completion.result),
             Op::Cancel => self.cancelled(key, completion.result),
+            Op::Readable => self.readable(key, completion.result),
+            Op::Tick => {}
         }
     }
 
@@ -83,6 +94,26 @@ impl Driver {
                 return;
             }
             errno => connection.read_error = Some(errno),
+        }
+        self.wakers.extend(connection.reader.take());
+    }
+
+    /// There is something to receive, or the wait for it failed: either way the reader
+    /// learns which by trying.
+    fn readable(&mut self, key: Key, result: i32) {
+        let Some(connection) = self.slots.connection(key) else {
+            self.metrics().late_completions.add(1);
+            return;
+        };
+        connection.receiving = false;
+        connection.waiting = false;
+        if connection.dropped {
+            self.free_if_finished(key);
+            return;
+        }
+        connection.readable = result > 0;
+        if result < 0 && result != -libc::ECANCELED {
+            connection.read_error = Some(-result);
         }
         self.wakers.extend(connection.reader.take());
     }

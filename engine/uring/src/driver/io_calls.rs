@@ -37,10 +37,45 @@ impl Driver {
         cx: &Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.copy_received(key, buf) {
+        if self.copy_received(key, buf) || self.fetch(key, buf) {
             return Poll::Ready(Ok(()));
         }
         self.poll_readable(key, cx)
+    }
+
+    /// Receives into `buf` at once, from a socket that has something to receive; false if
+    /// it has not, or if that failed.
+    fn fetch(&mut self, key: Key, buf: &mut ReadBuf<'_>) -> bool {
+        let Some(connection) = self.slots.connection(key) else {
+            return false;
+        };
+        if !connection.readable {
+            return false;
+        }
+        // SAFETY: there is no safe way to receive into memory that is not initialised. The
+        // slice is only written to, by the kernel, which says how far.
+        let room = unsafe { buf.unfilled_mut() };
+        let wanted = room.len();
+        match SockRef::from(&connection.fd).recv_with_flags(room, libc::MSG_DONTWAIT) {
+            Ok(n) => {
+                connection.eof = n == 0;
+                connection.readable = n == wanted;
+                // SAFETY: the kernel wrote these bytes.
+                unsafe { buf.assume_init(n) };
+                buf.advance(n);
+                true
+            }
+            Err(error) => {
+                connection.readable = false;
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) {
+                    connection.read_error = error.raw_os_error();
+                }
+                false
+            }
+        }
     }
 
     /// Copies received bytes into `buf`; false if there are none.
@@ -82,7 +117,7 @@ impl Driver {
         let Some(connection) = self.slots.connection(key) else {
             return Poll::Ready(Err(gone()));
         };
-        if connection.received.is_some() || connection.eof {
+        if connection.received.is_some() || connection.readable || connection.eof {
             return Poll::Ready(Ok(()));
         }
         if let Some(code) = connection.read_error {
@@ -128,7 +163,7 @@ impl Driver {
         if !connection.dirty && written > 0 {
             connection.dirty = true;
             self.dirty.push(key);
-            self.watch();
+            self.shared.watch();
         }
         Poll::Ready(Ok(written))
     }

@@ -37,11 +37,16 @@ impl Driver {
         !self.dirty.is_empty() || !self.backlog.is_empty() || !self.ring.submission().is_empty()
     }
 
-    /// Queues one operation.
+    /// Queues one operation of a connection.
     pub(super) fn queue(&mut self, entry: squeue::Entry) {
-        self.owed += 1;
         self.metrics().operations.add(1);
-        self.watch();
+        self.shared.watch();
+        self.queue_own(entry);
+    }
+
+    /// Queues one operation, which may be the loop's own.
+    pub(super) fn queue_own(&mut self, entry: squeue::Entry) {
+        self.owed += 1;
         if self.backlog.is_empty() {
             if self.push(&entry) {
                 return;
@@ -91,6 +96,7 @@ impl Driver {
                 self.metrics().completion_overflow.add(1);
             }
             self.metrics().enters.add(1);
+            self.sends_queued = 0;
             let flags = if collect { ENTER_GETEVENTS } else { 0 };
             // SAFETY: `submit` would not say whether the queue is empty without reading it
             // again. No signal mask is passed, and what the queued entries point to is
@@ -124,7 +130,13 @@ impl Driver {
             return;
         }
         connection.receiving = true;
-        let entry = receive(connection.fd.as_raw_fd(), key, connection.drained);
+        let fd = connection.fd.as_raw_fd();
+        let entry = if !self.density.is_high() && connection.drained {
+            connection.waiting = true;
+            wait_readable(fd, key)
+        } else {
+            receive(fd, key, connection.drained)
+        };
         self.queue(entry);
     }
 
@@ -134,7 +146,7 @@ impl Driver {
     }
 
     /// Receives that found no buffer are queued again once one is free.
-    fn queue_starved(&mut self) {
+    pub(super) fn queue_starved(&mut self) {
         let mut free = self.buffers.free();
         while free > 0
             && let Some(key) = self.starved.pop_front()
@@ -150,7 +162,7 @@ impl Driver {
         }
     }
 
-    fn queue_sends(&mut self) {
+    pub(super) fn queue_sends(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for key in dirty.drain(..) {
             if let Some(connection) = self.slots.connection(key) {
@@ -197,6 +209,8 @@ impl Driver {
         .build()
         .user_data(pack(Op::Send, key));
         connection.sending = true;
+        self.sends += 1;
+        self.sends_queued += 1;
         self.queue(send);
     }
 
@@ -208,6 +222,14 @@ impl Driver {
             self.spare.push(buffer);
         }
     }
+}
+
+/// A wait until there is something to receive.
+fn wait_readable(fd: RawFd, key: Key) -> squeue::Entry {
+    let events = libc::POLLIN | libc::POLLRDHUP;
+    opcode::PollAdd::new(Fd(fd), events as u32)
+        .build()
+        .user_data(pack(Op::Readable, key))
 }
 
 /// A receive into whichever shared buffer is free.

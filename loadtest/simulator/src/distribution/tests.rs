@@ -1,3 +1,5 @@
+//! Distributions keep to their bounds, and texts that are none are refused.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;

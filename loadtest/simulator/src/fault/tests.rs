@@ -1,3 +1,5 @@
+//! Faults as text: what is read, and what is refused.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Requests as clients write them, and answers as clients read them.
+
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

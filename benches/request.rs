@@ -1,0 +1,88 @@
+//! What deciding about one request costs: finding its route, an empty chain, the scan for
+//! its model. What nobody configured must cost nothing.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a bench, not an interface"
+)]
+
+use std::fmt::Write;
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use http::request::Parts;
+use penstock_plugins::json::ModelScanner;
+use penstock_plugins::{Arrival, Exchange, Found, RouteTable};
+
+fn head(path: &str) -> Parts {
+    http::Request::post(path)
+        .header("host", "bench")
+        .body(())
+        .unwrap()
+        .into_parts()
+        .0
+}
+
+fn routes(count: usize) -> RouteTable {
+    let mut text = String::from("upstreams:\n  up: { endpoints: [\"127.0.0.1:1\"] }\nroutes:\n");
+    for n in 0..count {
+        writeln!(text, "  - {{ name: r{n}, match: {{ path: {{ exact: /t{n}/chat }} }}, split: [{{ upstream: up }}] }}")
+            .unwrap();
+    }
+    writeln!(text, "  - {{ name: rest, split: [{{ upstream: up }}] }}").unwrap();
+    RouteTable::new(&penstock_config::parse(&text).unwrap()).unwrap()
+}
+
+fn finding_a_route(criterion: &mut Criterion) {
+    for count in [1, 1_000] {
+        let table = routes(count);
+        let (first, none) = (head("/t0/chat"), head("/elsewhere"));
+        let mut group = criterion.benchmark_group(format!("route among {count}"));
+        group.bench_function("exact", |bencher| {
+            bencher.iter(|| matches!(table.find(black_box(&first)), Found::Route(_)))
+        });
+        group.bench_function("last", |bencher| {
+            bencher.iter(|| matches!(table.find(black_box(&none)), Found::Route(_)))
+        });
+    }
+}
+
+fn an_empty_chain(criterion: &mut Criterion) {
+    let table = routes(1);
+    let head = head("/t0/chat");
+    let chain = table.get(0).unwrap().chain();
+    let arrival = Arrival {
+        id: 7,
+        client: None,
+        generation: 1,
+        at: Duration::ZERO,
+    };
+    criterion.bench_function("empty chain", |bencher| {
+        bencher.iter(|| {
+            let mut exchange = Exchange::new(arrival);
+            chain.request(&mut exchange, black_box(&head)).is_ok()
+        });
+    });
+}
+
+fn the_model(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("model scan");
+    for kib in [1, 16, 1024] {
+        let prompt = "The quick brown fox jumps over the lazy dog. ".repeat(kib * 1024 / 45);
+        let body =
+            format!(r#"{{"messages":[{{"role":"user","content":"{prompt}"}}],"model":"gpt-4o"}}"#);
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(format!("{kib} KiB"), |bencher| {
+            bencher.iter(|| {
+                let mut scanner = ModelScanner::new();
+                scanner.push(black_box(body.as_bytes())).unwrap();
+                scanner.finish().unwrap()
+            });
+        });
+    }
+}
+
+criterion_group!(benches, finding_a_route, an_empty_chain, the_model);
+criterion_main!(benches);

@@ -1,0 +1,136 @@
+//! What the commands say, and their exit codes.
+
+use std::path::Path;
+
+use penstock::transport::Transport;
+
+use crate::harness::client::{Client, Http, get};
+use crate::harness::process::{Process, Said, command, output};
+use crate::harness::{all_to, config, simulator};
+
+on_both!(
+    a_good_file_is_called_good,
+    every_mistake_is_told_with_its_place,
+    what_cannot_be_built_is_told,
+    the_schema_is_the_one_in_the_repository,
+    the_simulator_runs_alone,
+    a_port_in_use_ends_the_start,
+    a_wrong_file_ends_the_start,
+);
+
+async fn check(folder: &Path, text: &str) -> Said {
+    let file = folder.join("penstock.yaml");
+    std::fs::write(&file, text).unwrap();
+    output(command(&["check", "-c", file.to_str().unwrap()])).await
+}
+
+async fn a_good_file_is_called_good(transport: Transport) {
+    let folder = tempfile::tempdir().unwrap();
+    let text = config(transport, "", &all_to(([127, 0, 0, 1], 1).into()));
+    let said = check(folder.path(), &text).await;
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.out.contains("good"), "{}", said.out);
+    assert_eq!(said.err, "");
+}
+
+async fn every_mistake_is_told_with_its_place(transport: Transport) {
+    let folder = tempfile::tempdir().unwrap();
+    let rest = "upstreams:\n  a: { endpoints: [] }\nroutes:\n  - name: all\n    split: [{ upstream: nobody }]\n    atempts: 3\n";
+    let text = config(transport, "workers: 0", rest);
+    let said = check(folder.path(), &text).await;
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    for mistake in ["workers: 0", "endpoints", "nobody", "atempts"] {
+        let (at, line) = text
+            .lines()
+            .enumerate()
+            .find(|(_, line)| line.contains(mistake))
+            .unwrap();
+        let place = format!("penstock.yaml:{}:", at + 1);
+        assert!(
+            said.err.contains(&place),
+            "{line:?} is not named: {}",
+            said.err
+        );
+    }
+}
+
+async fn what_cannot_be_built_is_told(transport: Transport) {
+    let folder = tempfile::tempdir().unwrap();
+    let rest = "upstreams:\n  a: { endpoints: [\"no-such-host.invalid:80\"] }\n  b: { endpoints: [\"127.0.0.1:1\"], tls: { ca: /nowhere/ca.pem } }\nroutes:\n  - { name: all, split: [{ upstream: a }, { upstream: b }] }\n";
+    let listener = crate::reload::tls_listener(Path::new("/nowhere"));
+    let said = check(folder.path(), &config(transport, &listener, rest)).await;
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    for cause in [
+        "no-such-host.invalid",
+        "/nowhere/ca.pem",
+        "/nowhere/cert.pem",
+    ] {
+        assert!(said.err.contains(cause), "{cause} is missing: {}", said.err);
+    }
+    let nothing = output(command(&["check", "-c", "/nowhere/penstock.yaml"])).await;
+    assert_eq!(nothing.code, Some(1));
+    assert!(
+        nothing.err.contains("/nowhere/penstock.yaml"),
+        "{}",
+        nothing.err
+    );
+}
+
+async fn the_schema_is_the_one_in_the_repository(_: Transport) {
+    let said = output(command(&["schema"])).await;
+    assert_eq!(said.code, Some(0));
+    let printed: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/schema.json");
+    let stored: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    assert_eq!(printed, stored, "config/schema.json is out of date");
+}
+
+async fn the_simulator_runs_alone(_: Transport) {
+    let mut process = Process::start(command(&["simulate", "--listen", "127.0.0.1:0"]));
+    let line = process.line("simulator listening").await;
+    let address = line
+        .rsplit("http://")
+        .next()
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let mut client = Client::connect(address, Http::One).await;
+    assert_eq!(client.answer(get("/v1/models")).await.status, 200);
+    process.signal(rustix::process::Signal::TERM);
+    drop(client);
+    assert_eq!(process.exit_code().await, Some(0));
+}
+
+async fn a_port_in_use_ends_the_start(transport: Transport) {
+    let upstream = simulator(&[]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("penstock.yaml");
+    let listen = format!("listen: [{{ address: \"{address}\" }}]");
+    for server in [listen, format!("admin: \"{address}\"")] {
+        std::fs::write(
+            &file,
+            config(transport, &server, &all_to(upstream.address())),
+        )
+        .unwrap();
+        let said = output(command(&["-c", file.to_str().unwrap()])).await;
+        assert_eq!(said.code, Some(1), "{server}: {}", said.err);
+        let wanted = format!("cannot listen on {address}: ");
+        assert!(said.err.contains(&wanted), "{server}: {}", said.err);
+    }
+}
+
+async fn a_wrong_file_ends_the_start(transport: Transport) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("penstock.yaml");
+    let text = config(transport, "", &all_to(([127, 0, 0, 1], 1).into()));
+    std::fs::write(&file, text.replace("split", "spilt")).unwrap();
+    let said = output(command(&["run", "-c", file.to_str().unwrap()])).await;
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("spilt"), "{}", said.err);
+    let said = output(command(&["--upgrade"])).await;
+    assert_eq!(said.code, Some(2), "--upgrade needs a file: {}", said.err);
+}

@@ -1,0 +1,168 @@
+//! Every example of a configuration serves, with only its addresses and files replaced.
+
+use std::path::Path;
+
+use penstock::transport::Transport;
+use penstock_config::Config;
+
+use crate::harness::certificates::Authority;
+use crate::harness::client::{Answer, Client, Http, chat, get, post, with};
+use crate::harness::{Proxy, simulator};
+
+on_both!(
+    every_example_serves,
+    models_go_where_the_example_says,
+    testers_get_the_canary,
+    requests_get_an_identifier,
+);
+
+/// An example's file, by name.
+fn example(name: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/examples");
+    std::fs::read_to_string(Path::new(folder).join(name)).unwrap()
+}
+
+fn names() -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/examples");
+    let files = std::fs::read_dir(folder).unwrap();
+    let name =
+        |file: std::io::Result<std::fs::DirEntry>| file.unwrap().file_name().into_string().unwrap();
+    files
+        .map(name)
+        .filter(|name| name.ends_with(".yaml"))
+        .collect()
+}
+
+/// The example as it can run here: on a free port, and with simulators, one for each
+/// upstream and named like it, in the place of its servers.
+struct Here {
+    proxy: Proxy,
+    authority: Option<Authority>,
+    two: bool,
+    _simulators: Vec<penstock_simulator::Simulator>,
+    _folder: tempfile::TempDir,
+}
+
+impl Here {
+    async fn start(transport: Transport, name: &str) -> Here {
+        let written = penstock_config::parse(&example(name));
+        let config = written.unwrap_or_else(|report| panic!("{name}: {report:?}"));
+        let folder = tempfile::tempdir().unwrap();
+        let tls = config.server.listen[0].tls.is_some();
+        let authority = tls.then(Authority::new);
+        if let Some(authority) = &authority {
+            authority.issue("penstock.test").write(folder.path());
+        }
+        let mut value: serde_json::Value = serde_json::to_value(&config).unwrap();
+        let server = &mut value["server"];
+        server["transport"] = transport.as_str().into();
+        server["admin"] = "off".into();
+        server["workers"] = 2.into();
+        for listener in server["listen"].as_array_mut().unwrap() {
+            listener["address"] = "127.0.0.1:0".into();
+            if listener["tls"].is_object() {
+                listener["tls"]["certificate"] = path(folder.path(), "cert.pem");
+                listener["tls"]["private_key"] =
+                    serde_json::json!({ "file": path(folder.path(), "key.pem") });
+            }
+        }
+        let mut simulators = Vec::new();
+        for (name, upstream) in value["upstreams"].as_object_mut().unwrap() {
+            let simulator = simulator(&[("name", name)]);
+            upstream["endpoints"] = serde_json::json!([simulator.address().to_string()]);
+            // The simulator has no TLS; the module on TLS tests that.
+            upstream.as_object_mut().unwrap().remove("tls");
+            simulators.push(simulator);
+        }
+        let proxy = Proxy::start(&serde_json::to_string(&value).unwrap()).await;
+        Here {
+            proxy,
+            authority,
+            two: config.server.listen[0].http2 == Some(true),
+            _simulators: simulators,
+            _folder: folder,
+        }
+    }
+
+    async fn client(&self) -> Client {
+        let address = self.proxy.address();
+        match &self.authority {
+            Some(authority) => {
+                let stream = authority.connect(address, "penstock.test", &["h2"]).await;
+                Client::over(stream.unwrap(), Http::Two).await.unwrap()
+            }
+            None if self.two => Client::connect(address, Http::Two).await,
+            None => Client::connect(address, Http::One).await,
+        }
+    }
+
+    async fn answer(&self, request: http::Request<crate::harness::client::Body>) -> Answer {
+        self.client().await.answer(request).await
+    }
+}
+
+fn path(folder: &Path, file: &str) -> serde_json::Value {
+    folder.join(file).to_str().unwrap().into()
+}
+
+async fn every_example_serves(transport: Transport) {
+    let names = names();
+    assert!(names.len() >= 7, "the examples are not where they were");
+    for name in names {
+        let here = Here::start(transport, &name).await;
+        let answer = here.answer(get("/v1/models")).await;
+        assert_eq!(answer.status, 200, "{name}: {answer:?}");
+        assert!(
+            !answer.upstream().is_empty(),
+            "{name}: no upstream answered"
+        );
+        if name != "models.yaml" {
+            assert_eq!(here.answer(chat()).await.status, 200, "{name}");
+        }
+        let first = example(&name).lines().next().unwrap().to_owned();
+        assert!(
+            first.contains("schema.json"),
+            "{name}: editors find no schema"
+        );
+        let _: Config = penstock_config::parse(&example(&name)).unwrap();
+    }
+}
+
+async fn models_go_where_the_example_says(transport: Transport) {
+    let here = Here::start(transport, "models.yaml").await;
+    for (model, upstream, sent) in [
+        ("llama-3", "llama", "llama-3"),
+        ("meta-llama/Llama-3", "llama", "meta-llama/Llama-3"),
+        ("chat-small", "qwen", "Qwen/Qwen2.5-7B-Instruct"),
+    ] {
+        let body =
+            format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"Hi"}}]}}"#);
+        let answer = here.answer(post("/v1/chat/completions", body)).await;
+        assert_eq!(answer.upstream(), upstream, "{model}: {answer:?}");
+        let answered: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(answered["model"], sent);
+    }
+    let answer = here
+        .answer(post("/v1/chat/completions", r#"{"model":"other"}"#))
+        .await;
+    assert_eq!(answer.status, 404);
+}
+
+async fn testers_get_the_canary(transport: Transport) {
+    let here = Here::start(transport, "split.yaml").await;
+    for _ in 0..20 {
+        let answer = here.answer(with(get("/plain"), "x-canary", "yes")).await;
+        assert_eq!(answer.upstream(), "canary");
+    }
+}
+
+async fn requests_get_an_identifier(transport: Transport) {
+    let here = Here::start(transport, "request-id.yaml").await;
+    let answer = here.answer(chat()).await;
+    assert_eq!(answer.status, 200);
+    let recorded = here._simulators[0].recorded();
+    assert!(
+        recorded[0].headers.contains_key("x-request-id"),
+        "{recorded:?}"
+    );
+}

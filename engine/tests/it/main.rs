@@ -1,0 +1,57 @@
+//! Penstock as its users meet it: clients on one side, simulators of model servers on the
+//! other, and every capability tried on both transports.
+//!
+//! One module for each capability. A test is a function of the transport, listed in its
+//! module's `on_both!`, which runs it as `name::io_uring` and `name::epoll`.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
+
+/// Lists a module's tests, which then run on both transports.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use penstock::transport::Transport;
+
+            #[test]
+            fn io_uring() {
+                let name = concat!(module_path!(), "::io_uring");
+                crate::harness::run(name, Transport::IoUring, super::$name);
+            }
+
+            #[test]
+            fn epoll() {
+                let name = concat!(module_path!(), "::epoll");
+                crate::harness::run(name, Transport::Epoll, super::$name);
+            }
+        }
+    )+};
+}
+
+mod access_log;
+mod admin;
+mod bodies;
+mod cli;
+mod client_gone;
+mod crash;
+mod drain;
+mod examples;
+mod harness;
+mod limits;
+mod models;
+mod protocols;
+mod reload;
+mod retry;
+mod reuse;
+mod routes;
+mod split;
+mod streaming;
+mod tls;
+mod transport;
+mod upgrade;
+mod upstream_dies;
