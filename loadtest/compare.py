@@ -202,8 +202,8 @@ def requests(server, connections, script, seconds):
     return {
         "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)),
         "cpu": used / max(count, 1),
-        "p50": micros(re.search(r"50%\s+(\S+)", out).group(1)),
-        "p99": micros(re.search(r"99%\s+(\S+)", out).group(1)),
+        "p50": micros(re.search(r"^\s+50%\s+(\S+)", out, re.M).group(1)),
+        "p99": micros(re.search(r"^\s+99%\s+(\S+)", out, re.M).group(1)),
         "memory": server.memory_mib(),
     }
 

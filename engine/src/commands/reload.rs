@@ -68,8 +68,8 @@ fn admin(options: &Options) -> Result<SocketAddr, String> {
         return Ok(address);
     }
     let server = match &options.config {
-        // A file that is wrong is the running proxy's to refuse: its mistakes are told
-        // there. Here only the address matters.
+        // A file that is wrong would be refused by the running proxy too: its mistakes are
+        // told at once, and the proxy is not asked.
         Some(file) => {
             Source::File(file.clone())
                 .load()

@@ -98,10 +98,10 @@ pub(super) async fn failure(
 
 fn classify(error: &Error) -> Failure {
     let told = |outcome, status, code, message: &'static str| {
-        let kind = if status == StatusCode::REQUEST_TIMEOUT {
-            Kind::InvalidRequest
-        } else {
-            Kind::Api
+        let kind = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge,
+            _ if status.is_client_error() => Kind::InvalidRequest,
+            _ => Kind::Api,
         };
         Failure {
             outcome,
@@ -109,6 +109,12 @@ fn classify(error: &Error) -> Failure {
         }
     };
     match (error.esource(), error.etype()) {
+        (_, ErrorType::HTTPStatus(413)) => told(
+            Outcome::Refused,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "request_too_large",
+            "The request body is larger than the limit.",
+        ),
         (_, ErrorType::HTTPStatus(status)) => {
             let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let text = status.canonical_reason().unwrap_or("The request failed.");
@@ -129,16 +135,24 @@ fn classify(error: &Error) -> Failure {
             "request_timeout",
             "The request body did not arrive in time.",
         ),
-        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => told(
+        (
+            ErrorSource::Downstream,
+            ErrorType::ReadError
+            | ErrorType::WriteError
+            | ErrorType::WriteTimedout
+            | ErrorType::ConnectionClosed
+            | ErrorType::H2Error,
+        ) => Failure {
+            outcome: Outcome::ClientGone,
+            refusal: None,
+        },
+        // What is left is what the client sent: a head or a chunk that makes no sense.
+        (ErrorSource::Downstream, _) => told(
             Outcome::Refused,
             StatusCode::BAD_REQUEST,
             "bad_request",
             "The request is malformed.",
         ),
-        (ErrorSource::Downstream, _) => Failure {
-            outcome: Outcome::ClientGone,
-            refusal: None,
-        },
         (
             ErrorSource::Upstream,
             ErrorType::ConnectTimedout

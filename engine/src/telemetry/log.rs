@@ -9,8 +9,8 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 /// Starts logging to standard error. `PENSTOCK_LOG`, in the syntax of
 /// `tracing_subscriber::EnvFilter`, overrides the configured level.
 ///
-/// What Pingora logs comes along from warnings up: its lines about single requests say
-/// less than our own access line for the same request.
+/// What Pingora logs comes along from errors up, but for its lines about single requests:
+/// they say less than our own line for the same request, and any client can cause them.
 ///
 /// # Errors
 /// Logging was started before.
@@ -22,7 +22,7 @@ pub fn start(log: &Log) -> Result<(), TryInitError> {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    let quiet = "pingora_core=error,pingora_proxy=error,pingora_pool=error,h2=error,rustls=error";
+    let quiet = "pingora_core=error,pingora_proxy=off,pingora_pool=error,h2=error,rustls=error";
     let configured = match log.level {
         LogLevel::Debug | LogLevel::Trace => level.to_owned(),
         _ => format!("{level},{quiet}"),
