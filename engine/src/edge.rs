@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::apps::{HttpServerApp, ServerApp};
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora_core::listeners::tls::Acceptor as TlsAcceptor;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{ALPN, IO, Stream};
@@ -45,6 +45,9 @@ pub struct Terms {
 }
 
 /// Serves a connection until it ends.
+///
+/// What it takes to open one is large, TLS above all, and boxed, so that it does not stay
+/// while the connection is idle.
 pub async fn serve(
     engine: Arc<Engine>,
     accepted: Accepted,
@@ -52,47 +55,43 @@ pub async fn serve(
     open: Held,
     shutdown: ShutdownWatch,
 ) {
-    match accepted {
+    let opened = match accepted {
         Accepted::Epoll(stream) => {
-            serve_socket(engine, Downstream::new(stream, open), terms, shutdown).await
+            Box::pin(opened(Downstream::new(stream, open), &terms, &shutdown)).await
         }
         Accepted::IoUring(stream) => {
-            serve_socket(engine, Downstream::new(stream, open), terms, shutdown).await
+            Box::pin(opened(Downstream::new(stream, open), &terms, &shutdown)).await
         }
-    }
-}
-
-async fn serve_socket<S>(
-    engine: Arc<Engine>,
-    mut socket: Downstream<S>,
-    terms: Terms,
-    shutdown: ShutdownWatch,
-) where
-    S: IO + 'static,
-{
-    let mut shutdown = shutdown;
-    if !begins(&mut socket, &terms, &mut shutdown).await {
-        return;
-    }
-    let stream: Stream = match &terms.tls {
-        Some(acceptor) => {
-            match pingora_timeout::timeout(HANDSHAKE_WAIT, acceptor.tls_handshake(socket)).await {
-                Ok(Ok(stream)) => Box::new(stream),
-                Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
-                Err(_) => return debug!("TLS handshake took over {HANDSHAKE_WAIT:?}"),
-            }
-        }
-        None if socket.speaks_http2() => {
-            engine.process_new(Box::new(socket), &shutdown).await;
-            return;
-        }
-        None => Box::new(socket),
     };
+    let Some(stream) = opened else { return };
     if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
         engine.process_new(stream, &shutdown).await;
     } else {
         serve_http1(engine, stream, &terms, shutdown).await;
     }
+}
+
+/// A connection that has begun, with its protocol settled.
+async fn opened<S>(
+    mut socket: Downstream<S>,
+    terms: &Terms,
+    shutdown: &ShutdownWatch,
+) -> Option<Stream>
+where
+    S: IO + 'static,
+{
+    if !begins(&mut socket, terms, &mut shutdown.clone()).await {
+        return None;
+    }
+    let Some(acceptor) = &terms.tls else {
+        return Some(Box::new(socket));
+    };
+    match pingora_timeout::timeout(HANDSHAKE_WAIT, acceptor.tls_handshake(socket)).await {
+        Ok(Ok(stream)) => return Some(Box::new(stream)),
+        Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
+        Err(_) => debug!("TLS handshake took over {HANDSHAKE_WAIT:?}"),
+    }
+    None
 }
 
 /// Waits for a new connection's first bytes. False if it ends without them.
@@ -158,21 +157,32 @@ async fn serve_http1(
                 _ = shutdown.wait_for(|stop| *stop) => return,
             }
         }
-        let mut session = ServerSession::new_http1(stream);
-        if let Some(settings) = settings {
-            pingora_core::apps::HttpPersistentSettings::apply_to_session(settings, &mut session);
-        }
-        // After the settings of the request before: those are what its client asked for,
-        // which is as a rule for ever.
-        session.set_keepalive(Some(whole_seconds(head_wait)));
-        session.set_read_timeout(Some(terms.read_timeout));
-        session.set_write_timeout(Some(terms.write_timeout));
+        let session = session(stream, settings, head_wait, terms);
         next = engine
             .process_new_http(session, &shutdown)
             .await
             .map(|reused| reused.consume());
         idle = true;
     }
+}
+
+/// A session for the next request, as Pingora wants it.
+fn session(
+    stream: Stream,
+    settings: Option<HttpPersistentSettings>,
+    head_wait: Duration,
+    terms: &Terms,
+) -> ServerSession {
+    let mut session = ServerSession::new_http1(stream);
+    if let Some(settings) = settings {
+        settings.apply_to_session(&mut session);
+    }
+    // After the settings of the request before: those are what its client asked for, which
+    // is as a rule for ever.
+    session.set_keepalive(Some(whole_seconds(head_wait)));
+    session.set_read_timeout(Some(terms.read_timeout));
+    session.set_write_timeout(Some(terms.write_timeout));
+    session
 }
 
 /// Pingora counts keep-alive in seconds, and takes zero for "for ever".

@@ -41,6 +41,8 @@ pub struct Server {
     pub admin: Option<SocketAddr>,
     /// Sockets that nobody accepts on here, to hand to a new process.
     listening: Vec<Listening>,
+    /// Shared with every door that a worker accepts on.
+    doors: Arc<()>,
     stage: watch::Sender<Stage>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -92,6 +94,7 @@ impl Server {
             transport_reason,
             admin,
             listening,
+            doors: Arc::new(()),
             stage,
             workers: Vec::with_capacity(count),
         };
@@ -134,7 +137,12 @@ impl Server {
                 .filter(|(n, _)| n % workers == worker);
             for (_, socket) in own {
                 let socket = socket.try_clone().map_err(StartError::Io)?;
-                doors.push(Door { listener, socket });
+                let open = self.doors.clone();
+                doors.push(Door {
+                    listener,
+                    socket,
+                    open,
+                });
             }
         }
         Ok(doors)
@@ -186,8 +194,10 @@ impl Server {
     pub async fn drained(&self) -> i64 {
         let deadline = Instant::now() + self.live.server().drain_timeout.get();
         loop {
+            // In this order: nothing opens once nobody accepts.
+            let accepting = Arc::strong_count(&self.doors) > 1;
             let open = self.telemetry.connections_open.get();
-            if open <= 0 || Instant::now() >= deadline {
+            if (open <= 0 && !accepting) || Instant::now() >= deadline {
                 return open.max(0);
             }
             tokio::time::sleep(DRAIN_LOOK).await;

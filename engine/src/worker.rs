@@ -57,6 +57,9 @@ pub struct Door {
     pub listener: usize,
     /// The socket.
     pub socket: TcpListener,
+    /// Shared with the server, which sees by it that somebody accepts. Whoever does
+    /// drops it after its last connection was counted as open.
+    pub open: Arc<()>,
 }
 
 /// Starts a worker's thread. The receiver hears when it serves, or why it cannot.
@@ -129,7 +132,7 @@ async fn run(
 type Prepared = (
     Option<penstock_uring::Ring>,
     Arc<Engine>,
-    Vec<(usize, Acceptor)>,
+    Vec<(usize, Acceptor, Arc<()>)>,
 );
 
 async fn prepare(index: usize, doors: Vec<Door>, common: &Common) -> io::Result<Prepared> {
@@ -143,7 +146,8 @@ async fn prepare(index: usize, doors: Vec<Door>, common: &Common) -> io::Result<
     let engine = Arc::new(engine(common).await?);
     let mut acceptors = Vec::with_capacity(doors.len());
     for door in doors {
-        acceptors.push((door.listener, Acceptor::new(common.transport, door.socket)?));
+        let acceptor = Acceptor::new(common.transport, door.socket)?;
+        acceptors.push((door.listener, acceptor, door.open));
     }
     Ok((ring, engine, acceptors))
 }
@@ -181,22 +185,26 @@ async fn engine(common: &Common) -> io::Result<Engine> {
 }
 
 /// Accepts and serves until the process ends.
-async fn serve(engine: &Arc<Engine>, acceptors: Vec<(usize, Acceptor)>, common: &Common) {
+async fn serve(engine: &Arc<Engine>, acceptors: Vec<(usize, Acceptor, Arc<()>)>, common: &Common) {
     let (closing, shutdown) = watch::channel(false);
     let mut stage = common.stage.clone();
     let connections =
         usize::try_from(common.live.server().limits.connections).unwrap_or(usize::MAX);
     let room = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
     let mut doors = JoinSet::new();
-    for (listener, acceptor) in acceptors {
-        doors.spawn(accept(
+    for (listener, acceptor, open) in acceptors {
+        let accepting = accept(
             listener,
             acceptor,
             engine.clone(),
             common.clone(),
             room.clone(),
             shutdown.clone(),
-        ));
+        );
+        doors.spawn(async move {
+            accepting.await;
+            drop(open);
+        });
     }
     // An error means that the process is going away without a word.
     let _ = stage.wait_for(|stage| *stage >= Stage::Draining).await;
