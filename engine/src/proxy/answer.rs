@@ -97,85 +97,96 @@ pub(super) async fn failure(
 }
 
 fn classify(error: &Error) -> Failure {
-    let told = |outcome, status, code, message: &'static str| {
-        let kind = match status {
-            StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge,
-            _ if status.is_client_error() => Kind::InvalidRequest,
-            _ => Kind::Api,
-        };
-        Failure {
-            outcome,
-            refusal: Some(Refusal::new(status, kind, code, message)),
-        }
+    if let ErrorType::HTTPStatus(status) = error.etype() {
+        return answered(*status);
+    }
+    match error.esource() {
+        ErrorSource::Downstream => by_client(error.etype()),
+        ErrorSource::Upstream => by_upstream(error.etype()),
+        ErrorSource::Internal | ErrorSource::Unset => told(
+            Outcome::Internal,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "The proxy failed to handle the request.",
+        ),
+    }
+}
+
+fn told(
+    outcome: Outcome,
+    status: StatusCode,
+    code: &'static str,
+    message: &'static str,
+) -> Failure {
+    let kind = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge,
+        _ if status.is_client_error() => Kind::InvalidRequest,
+        _ => Kind::Api,
     };
-    match (error.esource(), error.etype()) {
-        (_, ErrorType::HTTPStatus(413)) => told(
-            Outcome::Refused,
-            StatusCode::PAYLOAD_TOO_LARGE,
+    Failure {
+        outcome,
+        refusal: Some(Refusal::new(status, kind, code, message)),
+    }
+}
+
+/// Ended with a status by a phase of ours.
+fn answered(status: u16) -> Failure {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let (code, message) = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => (
             "request_too_large",
             "The request body is larger than the limit.",
         ),
-        (_, ErrorType::HTTPStatus(status)) => {
-            let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let text = status.canonical_reason().unwrap_or("The request failed.");
-            let kind = if status.is_client_error() {
-                Kind::InvalidRequest
-            } else {
-                Kind::Api
-            };
-            let refusal = Refusal::new(status, kind, "request_failed", text);
-            Failure {
-                outcome: Outcome::Refused,
-                refusal: Some(refusal),
-            }
-        }
-        (ErrorSource::Downstream, ErrorType::ReadTimedout) => told(
+        _ => (
+            "request_failed",
+            status.canonical_reason().unwrap_or("The request failed."),
+        ),
+    };
+    told(Outcome::Refused, status, code, message)
+}
+
+fn by_client(cause: &ErrorType) -> Failure {
+    match cause {
+        ErrorType::ReadTimedout => told(
             Outcome::ClientGone,
             StatusCode::REQUEST_TIMEOUT,
             "request_timeout",
             "The request body did not arrive in time.",
         ),
-        (
-            ErrorSource::Downstream,
-            ErrorType::ReadError
-            | ErrorType::WriteError
-            | ErrorType::WriteTimedout
-            | ErrorType::ConnectionClosed
-            | ErrorType::H2Error,
-        ) => Failure {
+        ErrorType::ReadError
+        | ErrorType::WriteError
+        | ErrorType::WriteTimedout
+        | ErrorType::ConnectionClosed
+        | ErrorType::H2Error => Failure {
             outcome: Outcome::ClientGone,
             refusal: None,
         },
         // What is left is what the client sent: a head or a chunk that makes no sense.
-        (ErrorSource::Downstream, _) => told(
+        _ => told(
             Outcome::Refused,
             StatusCode::BAD_REQUEST,
             "bad_request",
             "The request is malformed.",
         ),
-        (
-            ErrorSource::Upstream,
-            ErrorType::ConnectTimedout
-            | ErrorType::TLSHandshakeTimedout
-            | ErrorType::ReadTimedout
-            | ErrorType::WriteTimedout,
-        ) => told(
+    }
+}
+
+fn by_upstream(cause: &ErrorType) -> Failure {
+    match cause {
+        ErrorType::ConnectTimedout
+        | ErrorType::TLSHandshakeTimedout
+        | ErrorType::ReadTimedout
+        | ErrorType::WriteTimedout => told(
             Outcome::UpstreamTimeout,
             StatusCode::GATEWAY_TIMEOUT,
             "upstream_timeout",
             "The upstream server did not answer in time.",
         ),
-        (ErrorSource::Upstream, _) => told(
+        _ => told(
             Outcome::UpstreamFailed,
             StatusCode::BAD_GATEWAY,
             "upstream_failed",
             "The upstream server could not be reached or closed the connection.",
-        ),
-        (ErrorSource::Internal | ErrorSource::Unset, _) => told(
-            Outcome::Internal,
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal_error",
-            "The proxy failed to handle the request.",
         ),
     }
 }
