@@ -11,7 +11,8 @@ mod cli;
 
 use cli::{Cli, Command};
 
-/// Chosen over jemalloc and glibc's allocator by measurement: see the README.
+/// Beside jemalloc in the comparison of `loadtest/compare.py`: a seventh less processor time
+/// per request at 32 connections, as much at 256, for a third more memory.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
