@@ -45,16 +45,7 @@ pub fn open(
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    if address.is_ipv6() {
-        // `[::]` means IPv6 here; IPv4 has an address of its own in the file.
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
+    let socket = socket(address)?;
     // With port 0 the first socket looks for a free port; sharing is for the others.
     socket.set_reuse_port(true)?;
     // Accepted connections inherit it.
@@ -62,6 +53,17 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // `[::]` means IPv6 here; IPv4 has an address of its own in the file.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    Ok(socket)
 }
 
 /// An address that cannot be listened on.
@@ -89,15 +91,7 @@ pub fn check_free(address: SocketAddr) -> Result<(), ListenError> {
         return Ok(());
     }
     let alone = || -> io::Result<()> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_reuse_address(true)?;
+        let socket = socket(address)?;
         socket.bind(&address.into())?;
         socket.listen(1)
     };

@@ -226,20 +226,15 @@ async fn accept(
     let mut stage = common.stage.clone();
     loop {
         let permit = match room.clone().try_acquire_owned() {
-            Ok(permit) => permit,
+            Ok(permit) => Some(permit),
             Err(_) => {
-                common
-                    .telemetry
-                    .limit_reached
-                    .with_label_values(&["connections"])
-                    .inc();
+                let limits = &common.telemetry.limit_reached;
+                limits.with_label_values(&["connections"]).inc();
                 acceptor.pause();
                 tokio::select! {
-                    permit = room.clone().acquire_owned() => match permit {
-                        Ok(permit) => permit,
-                        Err(_) => return,
-                    },
-                    _ = stage.wait_for(|stage| *stage >= Stage::Draining) => return,
+                    permit = room.clone().acquire_owned() => permit.ok(),
+                    // The few that were accepted ahead are served above the limit.
+                    _ = stage.wait_for(|stage| *stage >= Stage::Draining) => None,
                 }
             }
         };
