@@ -162,8 +162,8 @@ pub enum Access {
     Off,
 }
 
-/// Bounds on what clients may ask for. Reaching one is counted in
-/// `penstock_limit_reached_total` by its name here.
+/// Bounds on what clients may ask for. Reaching `request_body`, `connections` or
+/// `generations` is counted in `penstock_limit_reached_total` by that name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {

@@ -7,7 +7,8 @@
 //!
 //! Operations queue up while tasks run, and go to the kernel in one system call when the
 //! runtime is about to park; completions are taken at the same time. The ring's
-//! descriptor waits in tokio's epoll set, so timers and other descriptors work as ever.
+//! descriptor waits in tokio's epoll set, beside timers and other descriptors. While there
+//! is much traffic the loop waits in the ring instead, and those may be noticed 2 ms late.
 //!
 //! ```no_run
 //! # fn main() -> std::io::Result<()> {
