@@ -217,6 +217,20 @@ pub struct IoUring {
     /// Size of each receive buffer, `1KiB` to `1MiB`. Default: `16KiB`.
     #[serde(deserialize_with = "field::size_within::<_, 1024, { 1 << 20 }>")]
     pub buffer_size: Size,
+    /// Which receives and sends go through the ring. Default: `auto`.
+    pub batching: Batching,
+}
+
+/// Which receives and sends go through the ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Batching {
+    /// All while many come at a time, which is when the ring saves system calls; while few
+    /// do, they are plain system calls, which is cheaper then and answers sooner.
+    #[default]
+    Auto,
+    /// All.
+    Always,
 }
 
 impl Default for Server {
@@ -279,6 +293,7 @@ impl Default for IoUring {
             entries: 1024,
             buffers: 256,
             buffer_size: Size::kib(16),
+            batching: Batching::default(),
         }
     }
 }

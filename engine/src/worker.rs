@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use penstock_config::server::Batching;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::v2::server::default_h2_options;
 use pingora_core::server::configuration::ServerConf;
@@ -162,6 +163,10 @@ fn ring_options(common: &Common) -> penstock_uring::Options {
         buffers: server.io_uring.buffers,
         buffer_size: u32::try_from(server.io_uring.buffer_size.bytes()).unwrap_or(u32::MAX),
         connections_max: usize::try_from(connections).unwrap_or(usize::MAX),
+        batching: match server.io_uring.batching {
+            Batching::Auto => penstock_uring::Batching::Measured,
+            Batching::Always => penstock_uring::Batching::Always,
+        },
         ..penstock_uring::Options::default()
     }
 }

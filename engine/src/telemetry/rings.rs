@@ -9,10 +9,15 @@ use super::Families;
 type Place = fn(&Metrics) -> &Counter;
 
 /// Name, meaning and place of each counter. A name that ends in `_total` only grows.
-const COUNTERS: [(&str, &str, Place); 16] = [
+const COUNTERS: [(&str, &str, Place); 17] = [
     ("operations_total", "Operations handed to the ring", |m| {
         &m.operations
     }),
+    (
+        "direct_total",
+        "Receives and sends made without the ring",
+        |m| &m.direct,
+    ),
     (
         "completions_total",
         "Completions taken from the ring",

@@ -1,5 +1,6 @@
 //! What the tests share: proxies, upstreams, clients, and a bound on every wait.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,6 +24,11 @@ const TEST_MAX: Duration = Duration::from_secs(30);
 
 /// How long something that happens soon is waited for.
 const SOON: Duration = Duration::from_secs(10);
+
+thread_local! {
+    /// What the test of this thread wants to go through the ring.
+    pub(crate) static BATCHING: Cell<&'static str> = const { Cell::new("auto") };
+}
 
 /// Runs a test on a transport, if the kernel allows that.
 pub(crate) fn run<F>(name: &str, transport: Transport, test: impl FnOnce(Transport) -> F)
@@ -68,6 +74,9 @@ pub(crate) fn config(transport: Transport, server: &str, rest: &str) -> String {
     let given = |key: &str| server.lines().any(|line| line.trim().starts_with(key));
     for (key, value) in defaults.iter().filter(|(key, _)| !given(key)) {
         text.push_str(&format!("  {key}: {value}\n"));
+    }
+    if !given("io_uring") {
+        text.push_str(&format!("  io_uring: {{ batching: {} }}\n", BATCHING.get()));
     }
     for line in server.lines() {
         text.push_str(&format!("  {}\n", line.trim()));

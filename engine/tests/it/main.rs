@@ -2,7 +2,9 @@
 //! other, and every capability tried on both transports.
 //!
 //! One module for each capability. A test is a function of the transport, listed in its
-//! module's `on_both!`, which runs it as `name::io_uring` and `name::epoll`.
+//! module's `on_both!`, which runs it as `name::io_uring` and `name::epoll`. With as little
+//! traffic as a test makes, io_uring leaves most to plain system calls: so a third run, as
+//! `name::all_through_the_ring`, lets it leave nothing.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
@@ -21,6 +23,13 @@ macro_rules! on_both {
             #[test]
             fn io_uring() {
                 let name = concat!(module_path!(), "::io_uring");
+                crate::harness::run(name, Transport::IoUring, super::$name);
+            }
+
+            #[test]
+            fn all_through_the_ring() {
+                let name = concat!(module_path!(), "::all_through_the_ring");
+                crate::harness::BATCHING.set("always");
                 crate::harness::run(name, Transport::IoUring, super::$name);
             }
 

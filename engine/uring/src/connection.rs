@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::task::Waker;
 
 use socket2::SockAddr;
@@ -24,15 +25,18 @@ pub(crate) enum Received {
 
 /// One connection. Ten thousand idle ones are common, so it stays small.
 pub(crate) struct Connection {
-    pub(crate) fd: OwnedFd,
+    /// The stream waits by it too, and so owns it as well.
+    pub(crate) fd: Arc<OwnedFd>,
+
+    /// We connected it, so that requests are written to it. They are often flushed in two
+    /// pieces, head and body, which should leave together; answers are flushed whole.
+    pub(crate) connected: bool,
+    /// The next flush sends at once: there was one already, or the first is as good.
+    pub(crate) flushed: bool,
 
     /// A receive is in flight. At most one is, and only after a reader asked, so that
     /// a reader that stops asking holds one buffer and no more.
     pub(crate) receiving: bool,
-    /// The receive in flight only waits until there is something to receive.
-    pub(crate) waiting: bool,
-    /// There is something to receive, which the next read fetches itself.
-    pub(crate) readable: bool,
     /// Listed among those whose receive found no buffer.
     pub(crate) starved: bool,
     /// The last receive emptied the socket: the next one waits first and tries after.
@@ -65,12 +69,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(fd: OwnedFd) -> Self {
+    pub(crate) fn new(fd: Arc<OwnedFd>) -> Self {
         Connection {
             fd,
+            connected: false,
+            flushed: true,
             receiving: false,
-            waiting: false,
-            readable: false,
             starved: false,
             drained: false,
             eof: false,

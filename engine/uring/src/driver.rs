@@ -29,6 +29,8 @@ mod submission;
 mod tests;
 mod waiting;
 
+pub(crate) use io_calls::Read;
+
 /// Rounds of submitting and reaping in one turn. Completions of one round can queue
 /// operations for the next; past this many the rest waits for the next turn.
 const ROUNDS_MAX: usize = 4;
@@ -177,7 +179,7 @@ impl Driver {
     }
 
     /// Takes a connected or accepted socket.
-    pub(crate) fn adopt(&mut self, fd: OwnedFd) -> io::Result<Key> {
+    pub(crate) fn adopt(&mut self, fd: Arc<OwnedFd>) -> io::Result<Key> {
         self.insert(Slot::Connection(Connection::new(fd)))
     }
 

@@ -40,10 +40,8 @@ pub(crate) enum Op {
     Linger = 5,
     /// The end of a cancellation itself; what it cancelled completes on its own.
     Cancel = 6,
-    /// A socket has something to read, which the reader fetches itself.
-    Readable = 7,
     /// A moment has passed since the loop began to wait in the ring.
-    Tick = 8,
+    Tick = 7,
 }
 
 /// Packs an operation and its slot into the 64 bits that a completion returns.
@@ -60,8 +58,7 @@ pub(crate) fn unpack(bits: u64) -> Option<(Op, Key)> {
         4 => Op::Accept,
         5 => Op::Linger,
         6 => Op::Cancel,
-        7 => Op::Readable,
-        8 => Op::Tick,
+        7 => Op::Tick,
         _ => return None,
     };
     let key = Key {

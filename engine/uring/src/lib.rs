@@ -6,9 +6,10 @@
 //! ring keeps what the kernel still uses until the kernel is done with it.
 //!
 //! Operations queue up while tasks run, and go to the kernel in one system call when the
-//! runtime is about to park; completions are taken at the same time. The ring's
-//! descriptor waits in tokio's epoll set, beside timers and other descriptors. While there
-//! is much traffic the loop waits in the ring instead, and those may be noticed 2 ms late.
+//! runtime is about to park; completions are taken at the same time. That pays while many
+//! come together, and the loop then waits in the ring, where timers and other descriptors
+//! may be noticed 2 ms late. While few do, connections receive and send by plain system
+//! calls and wait in tokio's epoll set, beside timers, other descriptors and the ring's own.
 //!
 //! ```no_run
 //! # fn main() -> std::io::Result<()> {
@@ -37,6 +38,7 @@ mod local;
 mod metrics;
 mod options;
 mod probe;
+mod readiness;
 mod shared;
 mod slots;
 mod stream;
@@ -45,6 +47,6 @@ mod watch;
 pub use listener::TcpListener;
 pub use local::{Ring, RingMetrics, on_thread_park, on_thread_unpark};
 pub use metrics::{Counter, Metrics};
-pub use options::Options;
+pub use options::{Batching, Options};
 pub use probe::{Unavailable, probe};
 pub use stream::TcpStream;

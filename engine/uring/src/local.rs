@@ -1,6 +1,6 @@
 //! The driver of the current thread, and the hooks that turn it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -21,8 +21,33 @@ use crate::watch;
 /// Times that the park hook turns the ring again because of what its wakers did.
 const TURNS_PER_PARK_MAX: usize = 4;
 
+/// Times that streams may do without the ring before the event loop parks.
+const ASKED_MAX: usize = 512;
+
 thread_local! {
     static DRIVER: RefCell<Option<Driver>> = const { RefCell::new(None) };
+    static OUTLOOK: Outlook = const { Outlook::new() };
+}
+
+/// What a stream must know of its thread's ring to receive without it. The driver itself
+/// is larger, and after an idle moment every line of it has to be fetched from memory.
+struct Outlook {
+    /// The ring, if connections are to make their own system calls.
+    direct: Cell<Option<u64>>,
+    /// Times that it was asked since the event loop last parked.
+    asked: Cell<usize>,
+    /// Receives that were made so since then.
+    received: Cell<usize>,
+}
+
+impl Outlook {
+    const fn new() -> Self {
+        Outlook {
+            direct: Cell::new(None),
+            asked: Cell::new(0),
+            received: Cell::new(0),
+        }
+    }
 }
 
 /// The current thread's ring, for as long as this value lives.
@@ -70,6 +95,7 @@ impl Ring {
             unsafe { AsyncFd::register_with_interest(driver.ring_fd()?, Interest::READABLE) }?;
         let wake = Arc::new(wake);
         watch::enrol(&shared)?;
+        OUTLOOK.with(|outlook| outlook.direct.set(driver.direct()));
         DRIVER.set(Some(driver));
         let tasks = [
             tokio::spawn(follow_nudges(shared.clone())),
@@ -95,6 +121,8 @@ impl Drop for Ring {
         // Neither fails, unless the thread is so far at its end that its driver has been
         // dropped already.
         let driver = DRIVER.try_with(|cell| cell.try_borrow_mut().ok()?.take());
+        // Fails in the same case.
+        let _ = OUTLOOK.try_with(|outlook| outlook.direct.set(None));
         let Ok(Some(mut driver)) = driver else { return };
         driver.stop();
         let wakers = std::mem::take(&mut driver.wakers);
@@ -120,7 +148,12 @@ impl std::ops::Deref for RingMetrics {
 pub fn on_thread_park() {
     let mut may_wait = true;
     let queued = wake_after(|driver| {
+        OUTLOOK.with(|outlook| driver.count_direct(outlook.received.take()));
         may_wait = driver.park();
+        OUTLOOK.with(|outlook| {
+            outlook.direct.set(driver.direct());
+            outlook.asked.set(0);
+        });
         if !may_wait && driver.wakers.is_empty() {
             // Tokio waits in epoll unless there is a task to run.
             driver.shared.nudge();
@@ -230,6 +263,21 @@ impl Home {
                 shared: driver.shared.clone(),
             })
         })
+    }
+
+    /// Whether the stream may receive without its ring. Then it is on its ring's thread.
+    /// A loop that asks and asks, but never parks, is told to go by the ring, which turns
+    /// when it has been polled too often.
+    pub(crate) fn is_direct(&self) -> bool {
+        OUTLOOK.with(|outlook| {
+            outlook.asked.set(outlook.asked.get() + 1);
+            outlook.direct.get() == Some(self.shared.id) && outlook.asked.get() < ASKED_MAX
+        })
+    }
+
+    /// Counts a receive that was made without the ring.
+    pub(crate) fn received_directly(&self) {
+        OUTLOOK.with(|outlook| outlook.received.set(outlook.received.get() + 1));
     }
 
     /// Runs `work` on the ring that this belongs to, if that is the current thread's.

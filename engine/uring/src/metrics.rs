@@ -36,6 +36,8 @@ impl Counter {
 pub struct Metrics {
     /// Operations handed to the ring.
     pub operations: Counter,
+    /// Receives and sends made without the ring, since too few came at a time.
+    pub direct: Counter,
     /// Completions taken from the ring.
     pub completions: Counter,
     /// System calls that entered the ring.

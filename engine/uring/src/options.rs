@@ -25,6 +25,19 @@ pub struct Options {
     /// Accepted connections that wait for [`TcpListener::accept`](crate::TcpListener::accept)
     /// before the ring accepts no more. Default: 256.
     pub accepted_max: usize,
+    /// Which operations go through the ring. Default: [`Batching::Measured`].
+    pub batching: Batching,
+}
+
+/// Which operations of connections go through the ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Batching {
+    /// All, while so many come at a time that handing them over together saves system
+    /// calls; otherwise connecting and accepting alone.
+    #[default]
+    Measured,
+    /// All.
+    Always,
 }
 
 impl Default for Options {
@@ -37,6 +50,7 @@ impl Default for Options {
             write_buffer: 64 * 1024,
             linger: Duration::from_secs(30),
             accepted_max: 256,
+            batching: Batching::default(),
         }
     }
 }

@@ -5,13 +5,17 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Read};
+use crate::key::Key;
 use crate::local::Home;
+use crate::readiness::Readiness;
 
 /// A TCP connection on a ring.
 ///
@@ -26,7 +30,10 @@ use crate::local::Home;
 #[derive(Debug)]
 pub struct TcpStream {
     home: Home,
-    fd: RawFd,
+    /// The ring holds nothing that this has not read, was asked for nothing, and has met no
+    /// error. Only a poll of this stream changes that.
+    settled: AtomicBool,
+    readiness: Readiness,
 }
 
 impl TcpStream {
@@ -41,9 +48,13 @@ impl TcpStream {
             Some(Protocol::TCP),
         )?;
         socket.set_tcp_nodelay(true)?;
-        let fd = socket.as_raw_fd();
-        let home = Home::new(|driver| driver.start_connect(socket.into(), address.into()))?;
-        let stream = TcpStream { home, fd };
+        let fd = Arc::new(OwnedFd::from(socket));
+        let home = Home::new(|driver| driver.start_connect(fd.clone(), address.into()))?;
+        let stream = TcpStream {
+            home,
+            settled: AtomicBool::new(false),
+            readiness: Readiness::new(fd),
+        };
         poll_fn(|cx| stream.poll(|driver, key| driver.poll_connected(key, cx))).await?;
         Ok(stream)
     }
@@ -53,24 +64,65 @@ impl TcpStream {
     /// # Errors
     /// This thread has no ring or no room in it.
     pub fn from_fd(fd: OwnedFd) -> io::Result<TcpStream> {
-        let raw = fd.as_raw_fd();
-        let home = Home::new(|driver| driver.adopt(fd))?;
-        Ok(TcpStream { home, fd: raw })
+        let fd = Arc::new(fd);
+        let home = Home::new(|driver| driver.adopt(fd.clone()))?;
+        Ok(TcpStream {
+            home,
+            settled: AtomicBool::new(false),
+            readiness: Readiness::new(fd),
+        })
     }
 
-    /// Waits until a read would return at once, without owning a buffer meanwhile. Of two
-    /// tasks that wait for the same stream, only the later one is woken.
+    /// Waits until a read would probably return at once, without owning a buffer
+    /// meanwhile. Of two tasks that wait for the same stream, only the later one is woken.
     ///
     /// # Errors
     /// What a read would return.
     pub async fn readable(&self) -> io::Result<()> {
-        poll_fn(|cx| self.poll(|driver, key| driver.poll_readable(key, cx))).await
+        poll_fn(|cx| {
+            if self.is_direct() {
+                return self.readiness.poll(cx);
+            }
+            match ready!(self.poll(|driver, key| driver.poll_readable(key, cx)))? {
+                Read::Done => Poll::Ready(Ok(())),
+                Read::Direct => {
+                    self.settled.store(true, Ordering::Relaxed);
+                    self.readiness.poll(cx)
+                }
+            }
+        })
+        .await
+    }
+
+    /// Whether to receive without the ring, and without asking it.
+    fn is_direct(&self) -> bool {
+        if !self.settled.load(Ordering::Relaxed) {
+            return false;
+        }
+        let direct = self.home.is_direct();
+        if !direct {
+            // Until the ring says again that it holds nothing and was asked for nothing.
+            self.settled.store(false, Ordering::Relaxed);
+        }
+        direct
+    }
+
+    /// Receives without the ring.
+    fn poll_receive(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let result = ready!(self.readiness.poll_receive(cx, buf));
+        self.home.received_directly();
+        if let Err(error) = &result {
+            self.settled.store(false, Ordering::Relaxed);
+            self.home
+                .with(|driver, key| driver.receive_failed(key, error))?;
+        }
+        Poll::Ready(result.map(drop))
     }
 
     /// Runs one poll on this stream's ring; on another thread it is an error.
     fn poll<R>(
         &self,
-        work: impl FnOnce(&mut Driver, crate::key::Key) -> Poll<io::Result<R>>,
+        work: impl FnOnce(&mut Driver, Key) -> Poll<io::Result<R>>,
     ) -> Poll<io::Result<R>> {
         self.home
             .with(work)
@@ -79,9 +131,9 @@ impl TcpStream {
 }
 
 impl AsRawFd for TcpStream {
-    /// The descriptor, open for as long as the stream and its ring live.
+    /// The descriptor, open for as long as the stream lives.
     fn as_raw_fd(&self) -> RawFd {
-        self.fd
+        self.readiness.fd().as_raw_fd()
     }
 }
 
@@ -94,7 +146,16 @@ impl AsyncRead for TcpStream {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        self.poll(|driver, key| driver.poll_read(key, cx, buf))
+        if self.is_direct() {
+            return self.poll_receive(cx, buf);
+        }
+        match ready!(self.poll(|driver, key| driver.poll_read(key, cx, buf)))? {
+            Read::Done => Poll::Ready(Ok(())),
+            Read::Direct => {
+                self.settled.store(true, Ordering::Relaxed);
+                self.poll_receive(cx, buf)
+            }
+        }
     }
 }
 
@@ -130,6 +191,8 @@ impl AsyncWrite for TcpStream {
 
 impl Drop for TcpStream {
     fn drop(&mut self) {
+        // Before its slot: what waits in epoll may wake or drop other tasks as it goes.
+        self.readiness.forget();
         self.home.leave(Driver::drop_stream);
     }
 }

@@ -3,10 +3,12 @@
 //! An end is never abrupt: what is in flight is cancelled, or finished within a
 //! bound, and memory goes only when the kernel has let go of it.
 
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use io_uring::opcode;
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
+use socket2::SockRef;
 
 use super::Driver;
 use crate::connection::{Received, Slot};
@@ -37,11 +39,6 @@ impl Driver {
         }
         connection.dropped = true;
         let receiving = connection.receiving;
-        let op = if connection.waiting {
-            Op::Readable
-        } else {
-            Op::Receive
-        };
         let connecting = connection.connecting.is_some();
         if connecting {
             connection.pending.clear();
@@ -51,7 +48,7 @@ impl Driver {
         let received = connection.received.take();
         self.discard(received);
         if receiving {
-            self.queue_cancel(op, key);
+            self.queue_cancel(Op::Receive, key);
         }
         if connecting {
             self.queue_cancel(Op::Connect, key);
@@ -111,6 +108,11 @@ impl Driver {
             return;
         }
         let lingering = connection.lingering;
+        if self.stopped {
+            // The stream may be alive, and wait in epoll for what will never come. An error
+            // says that the connection has ended by itself.
+            let _ = SockRef::from(&connection.fd).shutdown(Shutdown::Both);
+        }
         if let Some(Slot::Connection(connection)) = self.slots.remove(key) {
             self.keep_spare(connection.in_flight);
             self.keep_spare(connection.pending);

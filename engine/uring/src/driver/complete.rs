@@ -61,7 +61,6 @@ impl Driver {
             Op::Accept => self.accepted(key, completion),
             Op::Linger => self.lingered(key, completion.result),
             Op::Cancel => self.cancelled(key, completion.result),
-            Op::Readable => self.readable(key, completion.result),
             Op::Tick => {}
         }
     }
@@ -94,26 +93,6 @@ impl Driver {
                 return;
             }
             errno => connection.read_error = Some(errno),
-        }
-        self.wakers.extend(connection.reader.take());
-    }
-
-    /// There is something to receive, or the wait for it failed: either way the reader
-    /// learns which by trying.
-    fn readable(&mut self, key: Key, result: i32) {
-        let Some(connection) = self.slots.connection(key) else {
-            self.metrics().late_completions.add(1);
-            return;
-        };
-        connection.receiving = false;
-        connection.waiting = false;
-        if connection.dropped {
-            self.free_if_finished(key);
-            return;
-        }
-        connection.readable = result > 0;
-        if result < 0 && result != -libc::ECANCELED {
-            connection.read_error = Some(-result);
         }
         self.wakers.extend(connection.reader.take());
     }

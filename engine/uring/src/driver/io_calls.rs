@@ -6,6 +6,7 @@
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use io_uring::opcode;
@@ -30,51 +31,32 @@ fn leave_waker(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
     }
 }
 
+/// What the ring knows of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// It is done, or would be at once.
+    Done,
+    /// The ring was not asked, and holds nothing: the stream should receive for itself.
+    Direct,
+}
+
 impl Driver {
     pub(crate) fn poll_read(
         &mut self,
         key: Key,
         cx: &Context<'_>,
         buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.copy_received(key, buf) || self.fetch(key, buf) {
-            return Poll::Ready(Ok(()));
+    ) -> Poll<io::Result<Read>> {
+        if self.copy_received(key, buf) {
+            return Poll::Ready(Ok(Read::Done));
         }
         self.poll_readable(key, cx)
     }
 
-    /// Receives into `buf` at once, from a socket that has something to receive; false if
-    /// it has not, or if that failed.
-    fn fetch(&mut self, key: Key, buf: &mut ReadBuf<'_>) -> bool {
-        let Some(connection) = self.slots.connection(key) else {
-            return false;
-        };
-        if !connection.readable {
-            return false;
-        }
-        // SAFETY: there is no safe way to receive into memory that is not initialised. The
-        // slice is only written to, by the kernel, which says how far.
-        let room = unsafe { buf.unfilled_mut() };
-        let wanted = room.len();
-        match SockRef::from(&connection.fd).recv_with_flags(room, libc::MSG_DONTWAIT) {
-            Ok(n) => {
-                connection.eof = n == 0;
-                connection.readable = n == wanted;
-                // SAFETY: the kernel wrote these bytes.
-                unsafe { buf.assume_init(n) };
-                buf.advance(n);
-                true
-            }
-            Err(error) => {
-                connection.readable = false;
-                if !matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) {
-                    connection.read_error = error.raw_os_error();
-                }
-                false
-            }
+    /// A stream that received for itself met an error, which stays.
+    pub(crate) fn receive_failed(&mut self, key: Key, error: &io::Error) {
+        if let Some(connection) = self.slots.connection(key) {
+            connection.read_error = error.raw_os_error();
         }
     }
 
@@ -113,15 +95,19 @@ impl Driver {
     }
 
     /// Ready when a read would not wait: bytes, end of stream or an error are there.
-    pub(crate) fn poll_readable(&mut self, key: Key, cx: &Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_readable(&mut self, key: Key, cx: &Context<'_>) -> Poll<io::Result<Read>> {
+        let batches = self.batches();
         let Some(connection) = self.slots.connection(key) else {
             return Poll::Ready(Err(gone()));
         };
-        if connection.received.is_some() || connection.readable || connection.eof {
-            return Poll::Ready(Ok(()));
+        if connection.received.is_some() || connection.eof {
+            return Poll::Ready(Ok(Read::Done));
         }
         if let Some(code) = connection.read_error {
             return Poll::Ready(Err(errno(code)));
+        }
+        if !batches && !connection.receiving && !connection.starved {
+            return Poll::Ready(Ok(Read::Direct));
         }
         self.retired.extend(leave_waker(&mut connection.reader, cx));
         self.queue_receive(key);
@@ -168,9 +154,16 @@ impl Driver {
         Poll::Ready(Ok(written))
     }
 
-    /// Written bytes are sent at the end of the turn without a flush; what a flush can
+    /// Written bytes are sent at the end of the turn without a flush, and at once with one
+    /// where that gives the peer a start and costs no further system call. What a flush can
     /// tell is whether an earlier send has failed.
     pub(crate) fn poll_flush(&mut self, key: Key) -> Poll<io::Result<()>> {
+        if !self.batches()
+            && let Some(connection) = self.slots.connection(key)
+            && std::mem::replace(&mut connection.flushed, true)
+        {
+            self.queue_send(key);
+        }
         let Some(connection) = self.slots.connection(key) else {
             return Poll::Ready(Err(gone()));
         };
@@ -202,7 +195,7 @@ impl Driver {
     }
 
     /// Starts to connect a socket.
-    pub(crate) fn start_connect(&mut self, fd: OwnedFd, address: SockAddr) -> io::Result<Key> {
+    pub(crate) fn start_connect(&mut self, fd: Arc<OwnedFd>, address: SockAddr) -> io::Result<Key> {
         let raw = Fd(fd.as_raw_fd());
         let key = self.adopt(fd)?;
         let address = Box::new(address);
@@ -211,6 +204,8 @@ impl Driver {
             // The kernel reads the address when the entry is submitted: the slot keeps
             // it until the operation has completed.
             connection.connecting = Some(address);
+            connection.connected = true;
+            connection.flushed = false;
             self.queue(entry.user_data(pack(Op::Connect, key)));
         }
         Ok(key)

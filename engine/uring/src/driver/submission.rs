@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use io_uring::types::Fd;
 use io_uring::{opcode, squeue};
+use socket2::SockRef;
 
 use super::Driver;
 use crate::buffers;
@@ -131,12 +132,7 @@ impl Driver {
         }
         connection.receiving = true;
         let fd = connection.fd.as_raw_fd();
-        let entry = if !self.density.is_high() && connection.drained {
-            connection.waiting = true;
-            wait_readable(fd, key)
-        } else {
-            receive(fd, key, connection.drained)
-        };
+        let entry = receive(fd, key, connection.drained);
         self.queue(entry);
     }
 
@@ -183,13 +179,42 @@ impl Driver {
         if !idle || connection.unsent() == 0 || connection.connecting.is_some() {
             return;
         }
+        connection.flushed = !connection.connected;
         if connection.sent == connection.in_flight.len() {
             let pending = std::mem::take(&mut connection.pending);
             let done = std::mem::replace(&mut connection.in_flight, pending);
             connection.sent = 0;
             self.keep_spare(done);
         }
+        if !self.batches() && self.send_directly(key) {
+            return;
+        }
         self.send_rest(key);
+    }
+
+    /// Sends at once, unless the socket has no room for it; then the ring is to wait for
+    /// that. A failure is found by the ring as well, which tells of it as of any other.
+    fn send_directly(&mut self, key: Key) -> bool {
+        let Some(connection) = self.slots.connection(key) else {
+            return false;
+        };
+        let rest = connection.in_flight.get(connection.sent..);
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let socket = SockRef::from(&connection.fd);
+        let Ok(sent) = socket.send_with_flags(rest.unwrap_or_default(), flags) else {
+            return false;
+        };
+        connection.sent += sent;
+        if connection.sent < connection.in_flight.len() {
+            self.metrics().short_sends.add(1);
+            return false;
+        }
+        connection.sent = 0;
+        let done = std::mem::take(&mut connection.in_flight);
+        self.wakers.extend(connection.writer.take());
+        self.keep_spare(done);
+        self.count_direct(1);
+        true
     }
 
     /// Sends what is left of the bytes in flight.
@@ -222,14 +247,6 @@ impl Driver {
             self.spare.push(buffer);
         }
     }
-}
-
-/// A wait until there is something to receive.
-fn wait_readable(fd: RawFd, key: Key) -> squeue::Entry {
-    let events = libc::POLLIN | libc::POLLRDHUP;
-    opcode::PollAdd::new(Fd(fd), events as u32)
-        .build()
-        .user_data(pack(Op::Readable, key))
 }
 
 /// A receive into whichever shared buffer is free.

@@ -1,8 +1,9 @@
 //! Where the event loop waits, which depends on how much there is to do.
 //!
-//! With little to do it waits in tokio's epoll set, where the ring's descriptor tells of
-//! completions, and receives are made by the reader once there is something to receive:
-//! the kernel, woken in the middle of the peer's send, would find the socket still locked.
+//! With little to do at a time it waits in tokio's epoll set, and so do the connections;
+//! they receive and send by plain system calls then (see [`readiness`](crate::readiness)).
+//! The ring's own descriptor is in that set too, and tells of what is left to the ring:
+//! accepts, connects, and sends that found no room.
 //!
 //! With much to do it waits in the ring: one system call hands over what is queued and
 //! waits for the next completion. Tokio then only looks into its epoll set, once each
@@ -12,64 +13,116 @@
 //! which is dear in a virtual machine.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use io_uring::opcode;
 use io_uring::types::Timespec;
 
 use super::Driver;
 use crate::key::{Key, Op, pack};
+use crate::options::Batching;
 
 /// Longest wait in the ring: 2 ms.
 pub(super) const TICK: Timespec = Timespec::new().nsec(2_000_000);
 
-/// Completions by which the density is judged.
-const SAMPLE: usize = 32;
+/// Turns by which the density is judged. Turns that brought nothing do not count.
+const SAMPLE: usize = 16;
 
-/// The density is high while a sample takes less than this.
-const SAMPLE_MAX: Duration = Duration::from_millis(2);
+/// Operations per turn from which they go through the ring. With fewer, what the ring
+/// saves is less than what its completions cost; measured with as many busy connections.
+const HIGH: usize = 5;
+
+/// Operations per turn below which they go through the ring no longer.
+const LOW: usize = 3;
+
+/// Of how many operations one may be a receive made without the ring, once the loop waits
+/// in the ring. A connection that waits in epoll is noticed late there.
+const DIRECT_SHARE: usize = 16;
 
 /// Waits in one turn, when a wait has brought nothing that wakes a task.
 const WAITS_MAX: usize = 4;
 
-/// How many completions come in how much time.
+/// How many operations come together.
+#[derive(Default)]
 pub(super) struct Density {
-    high: bool,
-    counted: usize,
-    since: Instant,
+    stage: Stage,
+    operations: usize,
+    direct: usize,
+    turns: usize,
+    /// Operations of this turn.
+    fresh: usize,
 }
 
-impl Default for Density {
-    fn default() -> Self {
-        Density {
-            high: false,
-            counted: 0,
-            since: Instant::now(),
-        }
-    }
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    /// Few: connections make their own system calls and wait in epoll.
+    #[default]
+    Low,
+    /// Many, of which some still wait in epoll, or that pause. The loop waits in epoll.
+    Rising,
+    /// Many, all through the ring: the loop waits there.
+    High,
 }
 
 impl Density {
-    pub(super) fn is_high(&self) -> bool {
-        self.high
+    pub(super) fn count(&mut self, operations: usize) {
+        self.fresh += operations;
     }
 
-    pub(super) fn count(&mut self, completions: usize) {
-        self.counted += completions;
-        if self.counted >= SAMPLE {
-            self.high = self.since.elapsed() < SAMPLE_MAX;
-            self.counted = 0;
-            self.since = Instant::now();
+    /// A turn is over.
+    fn turned(&mut self) {
+        if self.fresh == 0 {
+            return;
+        }
+        self.operations += std::mem::take(&mut self.fresh);
+        self.turns += 1;
+        if self.turns == SAMPLE {
+            self.start_anew(self.next_stage());
         }
     }
 
-    /// A tick has passed: in that time a sample should have been completed.
+    fn next_stage(&self) -> Stage {
+        let all_but_few = self.direct * DIRECT_SHARE <= self.operations;
+        match self.stage {
+            Stage::Low if self.operations < HIGH * SAMPLE => Stage::Low,
+            Stage::Low => Stage::Rising,
+            _ if self.operations < LOW * SAMPLE => Stage::Low,
+            Stage::Rising if !all_but_few => Stage::Rising,
+            Stage::Rising | Stage::High => Stage::High,
+        }
+    }
+
+    /// A tick has passed and brought nothing: many may still come, but after a pause, and
+    /// that is better waited for in epoll.
     fn judge_late(&mut self) {
-        self.high = self.since.elapsed() < SAMPLE_MAX;
+        self.start_anew(Stage::Rising);
+    }
+
+    fn start_anew(&mut self, stage: Stage) {
+        *self = Density {
+            stage,
+            ..Density::default()
+        };
     }
 }
 
 impl Driver {
+    /// Whether connections' operations go through the ring, which hands over many at once.
+    pub(super) fn batches(&self) -> bool {
+        self.density.stage != Stage::Low || self.options.batching == Batching::Always
+    }
+
+    /// The ring's identity while connections are to make their own system calls.
+    pub(crate) fn direct(&self) -> Option<u64> {
+        (!self.batches()).then_some(self.shared.id)
+    }
+
+    /// System calls were made that could have been operations.
+    pub(crate) fn count_direct(&mut self, calls: usize) {
+        self.metrics().direct.add(calls as u64);
+        self.density.count(calls);
+        self.density.direct += calls;
+    }
+
     /// The turn that the event loop makes when it has nothing to run. True if tokio may
     /// then wait; otherwise it must only look.
     pub(crate) fn park(&mut self) -> bool {
@@ -79,7 +132,8 @@ impl Driver {
             parks.load(Ordering::Relaxed).wrapping_add(1),
             Ordering::Relaxed,
         );
-        if self.density.is_high() {
+        self.density.turned();
+        if self.density.stage == Stage::High {
             return self.wait_in_ring();
         }
         self.turn();

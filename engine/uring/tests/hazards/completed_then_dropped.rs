@@ -9,11 +9,11 @@ use std::io::Write;
 use penstock_uring::Options;
 use tokio::io::AsyncReadExt;
 
-use crate::harness::{all_freed, eventually, on_ring, pair, poll_once};
+use super::harness::{all_freed, eventually, on_ring, pair, poll_once, through_ring};
 
 #[test]
 fn the_buffer_is_given_back() {
-    on_ring(Options::default(), |metrics| async move {
+    on_ring(through_ring(), |metrics| async move {
         let (mut stream, mut peer) = pair();
         assert!(poll_once(stream.read(&mut [0; 16])).await.is_none());
         peer.write_all(b"completed").unwrap();
@@ -28,7 +28,7 @@ fn the_buffer_is_given_back() {
 
 #[test]
 fn a_half_read_buffer_is_given_back() {
-    on_ring(Options::default(), |metrics| async move {
+    on_ring(through_ring(), |metrics| async move {
         let (mut stream, mut peer) = pair();
         peer.write_all(b"completed").unwrap();
         assert_eq!(stream.read_u8().await.unwrap(), b'c');
@@ -41,7 +41,7 @@ fn a_half_read_buffer_is_given_back() {
 fn spilled_bytes_are_forgotten() {
     let options = Options {
         buffers: 2,
-        ..Options::default()
+        ..through_ring()
     };
     on_ring(options, |metrics| async move {
         let mut held = Vec::new();

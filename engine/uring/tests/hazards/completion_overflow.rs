@@ -11,13 +11,13 @@ use std::time::Duration;
 use penstock_uring::Options;
 use tokio::io::AsyncReadExt;
 
-use crate::harness::{all_freed, on_ring, pair};
+use super::harness::{all_freed, on_ring, pair, through_ring};
 
 #[test]
 fn nothing_is_lost() {
     let options = Options {
         entries: 1,
-        ..Options::default()
+        ..through_ring()
     };
     on_ring(options, |metrics| async move {
         let mut peers = Vec::new();

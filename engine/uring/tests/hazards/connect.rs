@@ -12,7 +12,7 @@ use penstock_uring::{Options, TcpListener, TcpStream};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{LOCALHOST, all_freed, deaf_listener, eventually, on_ring, poll_once};
+use super::harness::{LOCALHOST, all_freed, deaf_listener, eventually, on_ring, poll_once};
 
 #[test]
 fn a_refusal_is_told() {
@@ -103,13 +103,13 @@ fn the_limit_of_connections_is_an_error() {
         ..Options::default()
     };
     on_ring(options, |_| async move {
-        let (near, _peer) = crate::harness::sockets();
+        let (near, _peer) = super::harness::sockets();
         let stream = TcpStream::from_fd(near).unwrap();
-        let (second, _peer) = crate::harness::sockets();
+        let (second, _peer) = super::harness::sockets();
         let error = TcpStream::from_fd(second).unwrap_err();
         assert!(error.to_string().contains("limit of 1"), "{error}");
         drop(stream);
-        let (third, _peer) = crate::harness::sockets();
+        let (third, _peer) = super::harness::sockets();
         TcpStream::from_fd(third).unwrap();
     });
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use penstock_uring::{Options, TcpListener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{LOCALHOST, alone, on_ring, poll_once, with_tokio};
+use super::harness::{LOCALHOST, alone, on_ring, poll_once, with_tokio};
 
 fn limit_descriptors(to: u64) {
     let limit = libc::rlimit {

@@ -13,7 +13,7 @@ use penstock_uring::{Options, RingMetrics, TcpListener, TcpStream};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{LOCALHOST, Random, alone, eventually, on_ring, poll_once};
+use super::harness::{LOCALHOST, Random, alone, eventually, on_ring, poll_once};
 
 fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()

@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 use penstock_uring::Options;
 use tokio::io::AsyncReadExt;
 
-use crate::harness::{all_freed, on_ring, pair, poll_once};
+use super::harness::{all_freed, on_ring, pair, poll_once};
 
 #[test]
 fn the_receive_is_cancelled() {

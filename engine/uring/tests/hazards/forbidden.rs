@@ -5,9 +5,9 @@
 //! 2. `probe` must say so in words that tell the operator where to look, and `install`
 //!    must fail rather than panic.
 
-use penstock_uring::{Options, Ring};
+use penstock_uring::Ring;
 
-use crate::harness::{alone, runtime};
+use super::harness::{alone, options, runtime};
 
 /// Has the kernel answer `io_uring_setup` with `errno`, on this thread from here on.
 fn forbid(errno: i32) {
@@ -52,7 +52,7 @@ fn forbid(errno: i32) {
 
 fn told(errno: i32) -> String {
     forbid(errno);
-    let refused = runtime().block_on(async { Ring::install(Options::default()) });
+    let refused = runtime().block_on(async { Ring::install(options()) });
     assert_eq!(refused.unwrap_err().raw_os_error(), Some(errno));
     penstock_uring::probe().unwrap_err().to_string()
 }

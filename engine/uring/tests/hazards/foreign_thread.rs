@@ -12,7 +12,7 @@ use std::thread;
 use penstock_uring::{Options, TcpListener, TcpStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{LOCALHOST, all_freed, eventually, on_ring, pair, poll_once};
+use super::harness::{LOCALHOST, all_freed, eventually, on_ring, pair, poll_once};
 
 async fn every_poll_fails(mut stream: TcpStream) -> TcpStream {
     assert!(stream.read(&mut [0; 16]).await.is_err());

@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use penstock_uring::{Options, Ring, RingMetrics, TcpStream};
+use penstock_uring::{Batching, Options, Ring, RingMetrics, TcpStream};
 use socket2::{Domain, Socket, Type};
 
 /// No test takes this long unless something hangs.
@@ -46,6 +46,27 @@ pub(crate) fn bounded<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     }
 }
 
+/// The defaults, but for the way that all tests of this binary go: everything through the
+/// ring, or, in the binary `direct`, what the ring itself finds best.
+pub(crate) fn options() -> Options {
+    let batching = match env!("CARGO_CRATE_NAME") {
+        "direct" => Batching::Measured,
+        _ => Batching::Always,
+    };
+    Options {
+        batching,
+        ..Options::default()
+    }
+}
+
+/// The defaults for a test of what only the ring does, such as filling its buffers.
+pub(crate) fn through_ring() -> Options {
+    Options {
+        batching: Batching::Always,
+        ..Options::default()
+    }
+}
+
 /// Runs a test inside a runtime with a ring.
 pub(crate) fn on_ring<F, T>(
     options: Options,
@@ -57,7 +78,15 @@ where
 {
     bounded(move || {
         runtime().block_on(async {
-            let ring = Ring::install(options).unwrap();
+            let batching = match options.batching {
+                Batching::Always => Batching::Always,
+                Batching::Measured => super::harness::options().batching,
+            };
+            let ring = Ring::install(Options {
+                batching,
+                ..options
+            })
+            .unwrap();
             test(ring.metrics()).await
         })
     })
@@ -140,8 +169,13 @@ pub(crate) fn alone(test: &str, body: impl FnOnce()) {
     if std::env::var(MARK).is_ok_and(|mark| mark == test) {
         return body();
     }
+    // In the binary `direct` the tests are one module further down.
+    let here = module_path!().split("::").skip(1);
+    let mut name: Vec<_> = here.filter(|part| *part != "harness").collect();
+    name.push(test);
+    let name = name.join("::");
     let child = Command::new(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture"])
+        .args([&name, "--exact", "--nocapture"])
         .env(MARK, test)
         .output()
         .unwrap();
@@ -150,7 +184,7 @@ pub(crate) fn alone(test: &str, body: impl FnOnce()) {
     assert!(child.status.success(), "in a process of its own:\n{told}");
     assert!(
         told.contains("1 passed"),
-        "there is no test {test}:\n{told}"
+        "there is no test {name}:\n{told}"
     );
 }
 

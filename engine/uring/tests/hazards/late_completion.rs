@@ -12,7 +12,7 @@ use std::io::Write;
 use penstock_uring::Options;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{all_freed, on_ring, pair, poll_once};
+use super::harness::{all_freed, on_ring, pair, poll_once};
 
 #[test]
 fn the_next_connection_never_sees_the_last_ones_bytes() {

@@ -12,7 +12,7 @@ use std::thread;
 use penstock_uring::{Options, TcpStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{on_ring, pair, poll_once};
+use super::harness::{on_ring, pair, poll_once};
 
 async fn echoed(mut stream: TcpStream, mut peer: std::net::TcpStream, times: usize) {
     thread::spawn(move || {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use penstock_uring::{Options, TcpListener, TcpStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{
+use super::harness::{
     BOUND, LOCALHOST, Random, all_freed, eventually, on_ring, pair, pattern, poll_once, sockets,
     with_tokio,
 };

@@ -12,13 +12,13 @@ use std::time::Duration;
 use penstock_uring::Options;
 use tokio::io::AsyncReadExt;
 
-use crate::harness::{all_freed, eventually, on_ring, pair, pattern, poll_once};
+use super::harness::{all_freed, eventually, on_ring, pair, pattern, poll_once, through_ring};
 
 fn few_buffers() -> Options {
     Options {
         buffers: 8,
         buffer_size: 1024,
-        ..Options::default()
+        ..through_ring()
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use penstock_uring::{Options, TcpListener};
 
-use crate::harness::{LOCALHOST, all_freed, on_ring, poll_once};
+use super::harness::{LOCALHOST, all_freed, on_ring, poll_once};
 
 fn listener() -> (TcpListener, std::net::SocketAddr) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -99,7 +99,7 @@ fn a_listener_dropped_with_accepted_connections_closes_them() {
         all_freed(&metrics).await;
         for client in &mut clients {
             client
-                .set_read_timeout(Some(crate::harness::BOUND))
+                .set_read_timeout(Some(super::harness::BOUND))
                 .unwrap();
             let end = std::io::Read::read(client, &mut [0; 1]);
             assert!(matches!(end, Ok(0) | Err(_)), "the client is told");

@@ -16,7 +16,7 @@ use std::thread;
 use penstock_uring::{Options, TcpStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::harness::{all_freed, on_ring, pair};
+use super::harness::{all_freed, on_ring, pair};
 
 /// Owns a stream, and ends it when it is woken or dropped.
 struct Owner {
@@ -151,9 +151,9 @@ fn what_a_waker_queues_in_the_park_hook_is_submitted_before_the_loop_parks() {
 
 #[test]
 fn stopping_wakes_and_drops_wakers_safely() {
-    crate::harness::bounded(|| {
-        crate::harness::runtime().block_on(async {
-            let ring = penstock_uring::Ring::install(Options::default()).unwrap();
+    super::harness::bounded(|| {
+        super::harness::runtime().block_on(async {
+            let ring = penstock_uring::Ring::install(super::harness::options()).unwrap();
             let (mut stream, _peer) = pair();
             let (owned, _owned_peer) = pair();
             struct Held(#[expect(dead_code, reason = "dropped with the waker")] TcpStream);

@@ -13,7 +13,7 @@ use penstock_uring::Options;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{all_freed, fill, narrow_pair, on_ring, pair, pattern, poll_once};
+use super::harness::{all_freed, fill, narrow_pair, on_ring, pair, pattern, poll_once};
 
 fn reset(peer: std::net::TcpStream) {
     SockRef::from(&peer)

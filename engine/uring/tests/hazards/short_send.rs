@@ -10,7 +10,7 @@ use std::thread;
 use penstock_uring::Options;
 use tokio::io::AsyncWriteExt;
 
-use crate::harness::{all_freed, narrow_pair, on_ring, pattern};
+use super::harness::{all_freed, narrow_pair, on_ring, pattern};
 
 #[test]
 fn the_rest_follows_in_order() {

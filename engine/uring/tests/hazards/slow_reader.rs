@@ -12,7 +12,7 @@ use penstock_uring::{Options, TcpStream};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{on_ring, pair, pattern, poll_once, sockets, with_tokio};
+use super::harness::{on_ring, pair, pattern, poll_once, sockets, with_tokio};
 
 /// Round trips of one byte within a fixed time.
 async fn round_trips(stream: &mut TcpStream) -> usize {

@@ -9,15 +9,15 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use penstock_uring::{Options, Ring, TcpListener, TcpStream};
+use penstock_uring::{Ring, TcpListener, TcpStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{
-    LOCALHOST, bounded, deaf_listener, fill, narrow_pair, pair, poll_once, runtime,
+use super::harness::{
+    LOCALHOST, bounded, deaf_listener, fill, narrow_pair, options, pair, poll_once, runtime,
 };
 
 async fn one_stop(deaf: std::net::SocketAddr, fills: bool) {
-    let ring = Ring::install(Options::default()).unwrap();
+    let ring = Ring::install(options()).unwrap();
     let metrics = ring.metrics();
 
     let listener = std::net::TcpListener::bind(LOCALHOST).unwrap();
@@ -68,7 +68,7 @@ async fn one_stop(deaf: std::net::SocketAddr, fills: bool) {
         later.read(&mut [0; 16]).await.unwrap_err().kind(),
         io::ErrorKind::NotConnected
     );
-    let ring = Ring::install(Options::default()).unwrap();
+    let ring = Ring::install(options()).unwrap();
     assert_eq!(
         later.write(b"x").await.unwrap_err().kind(),
         io::ErrorKind::NotConnected
@@ -96,7 +96,7 @@ fn the_ring_may_be_dropped_by_the_runtimes_shutdown_or_after_it() {
             // In a task that the shutdown drops.
             let inside = runtime();
             inside.block_on(async {
-                let ring = Ring::install(Options::default()).unwrap();
+                let ring = Ring::install(options()).unwrap();
                 let (mut stream, peer) = pair();
                 tokio::task::spawn(async move { stream.read(&mut [0; 16]).await.map(drop) });
                 let local = tokio::task::LocalSet::new();
@@ -113,7 +113,7 @@ fn the_ring_may_be_dropped_by_the_runtimes_shutdown_or_after_it() {
             // On the stack, after the runtime is gone.
             let outside = runtime();
             let (ring, stream, peer) = outside.block_on(async {
-                let ring = Ring::install(Options::default()).unwrap();
+                let ring = Ring::install(options()).unwrap();
                 let (mut stream, peer) = pair();
                 assert!(poll_once(stream.read(&mut [0; 16])).await.is_none());
                 (ring, stream, peer)
@@ -131,7 +131,7 @@ fn a_thread_may_end_with_its_ring() {
         std::thread::spawn(|| {
             runtime().block_on(async {
                 let (mut stream, _peer) = {
-                    std::mem::forget(Ring::install(Options::default()).unwrap());
+                    std::mem::forget(Ring::install(options()).unwrap());
                     pair()
                 };
                 assert!(poll_once(stream.read(&mut [0; 16])).await.is_none());
@@ -149,10 +149,10 @@ fn a_ring_needs_the_right_runtime_and_is_alone_on_its_thread() {
         let unsupported = |result: io::Result<Ring>| {
             assert_eq!(result.unwrap_err().kind(), io::ErrorKind::Unsupported);
         };
-        unsupported(Ring::install(Options::default()));
+        unsupported(Ring::install(options()));
         runtime().block_on(async {
-            let _ring = Ring::install(Options::default()).unwrap();
-            let second = Ring::install(Options::default()).unwrap_err();
+            let _ring = Ring::install(options()).unwrap();
+            let second = Ring::install(options()).unwrap_err();
             assert_eq!(second.kind(), io::ErrorKind::AlreadyExists);
         });
     });

@@ -8,13 +8,13 @@
 use penstock_uring::Options;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{all_freed, on_ring, pair, pattern, with_tokio};
+use super::harness::{all_freed, on_ring, pair, pattern, through_ring, with_tokio};
 
 #[test]
 fn every_byte_arrives() {
     let options = Options {
         entries: 8,
-        ..Options::default()
+        ..through_ring()
     };
     on_ring(options, |metrics| async move {
         let mut tasks = Vec::new();
