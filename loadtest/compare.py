@@ -20,8 +20,6 @@ import argparse
 import contextlib
 import os
 import re
-import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -29,23 +27,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import processes
+from processes import free_port, wait_for
+
 TICKS = os.sysconf("SC_CLK_TCK")
 PROXY_CPU, LOAD_CPU = "1", "0"
 STREAM_PACE_MS, STREAM_TOKENS = 20, 100
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def wait_for(port):
-    for _ in range(200):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
-            return
-        time.sleep(0.05)
-    sys.exit(f"nothing listens on {port}")
 
 
 class Server:
@@ -53,9 +40,7 @@ class Server:
 
     def __init__(self, name, command, port, cpu, child=False):
         self.name, self.port = name, port
-        env = dict(os.environ, PENSTOCK_LOG="error")
-        self.process = subprocess.Popen(["taskset", "-c", cpu, *command], env=env,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = processes.start(["taskset", "-c", cpu, *command], PENSTOCK_LOG="error")
         wait_for(port)
         self.pid = self.process.pid
         if child:
@@ -76,15 +61,10 @@ class Server:
         return total / 1000
 
     def memory_mib(self):
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
+        return processes.resident(self.pid) / 2**20
 
     def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        processes.stop(self.process)
 
 
 def nginx(folder, port, upstream):

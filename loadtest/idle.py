@@ -12,33 +12,13 @@ Needs twice as many descriptors as connections (`ulimit -n`), half in each proce
 """
 
 import argparse
-import re
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def wait_for(port):
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", port), 0.2).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    sys.exit(f"nothing listens on {port}")
-
-
-def resident(pid):
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1)) * 1024
+from processes import free_port, resident, start, stop, wait_for
 
 
 def ask(connection):
@@ -74,10 +54,9 @@ upstreams:
 routes:
   - {{ name: all, split: [{{ upstream: up }}] }}
 """)
-        quiet = {"stdout": subprocess.DEVNULL}
-        simulator = subprocess.Popen([binary, "simulate", "--listen", f"127.0.0.1:{upstream}"], **quiet)
+        simulator = start([binary, "simulate", "--listen", f"127.0.0.1:{upstream}"])
         wait_for(upstream)
-        proxy = subprocess.Popen([binary, "run", "-c", str(config)], **quiet)
+        proxy = start([binary, "run", "-c", str(config)])
         try:
             wait_for(port)
             # What the first requests allocate for good is not a connection's.
@@ -98,8 +77,7 @@ routes:
                   f"{grown / arguments.connections:.0f} bytes each, {grown / 2**20:.1f} MiB in all")
         finally:
             for process in (proxy, simulator):
-                process.terminate()
-                process.wait(20)
+                stop(process, wait_seconds=20)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,12 @@
 #
 #   loadtest/live.sh TRANSPORT COMMAND [ARGUMENT…]
 #
-# TRANSPORT is `epoll` or `io_uring`. The command finds the proxy in BASE_URL, its admin
-# listener in ADMIN_URL, and what OpenAI's clients read in OPENAI_BASE_URL and
-# OPENAI_API_KEY. PENSTOCK names the binary (default: target/debug/penstock).
+# TRANSPORT is `epoll` or `io_uring`. The command finds the proxy in BASE_URL and TARGET, its
+# admin listener in ADMIN_URL, what OpenAI's clients read in OPENAI_BASE_URL and
+# OPENAI_API_KEY, and how the simulator is set in FIRST_TOKEN_MS and PACE_MS. PENSTOCK names
+# the binary (default: target/debug/penstock), LIVE_CONFIG the configuration (default:
+# live.yaml beside this script), in which @TRANSPORT@, @UPSTREAM@ and @FOLDER@ stand for
+# the transport, the simulator's address and the configuration's folder.
 #
 # The exit code is the command's. It is 1, and the logs are printed, when the proxy does
 # not start, logs an error, or does not drain and end well after SIGTERM.
@@ -14,15 +17,19 @@ set -euo pipefail
 transport=$1
 shift
 penstock=${PENSTOCK:-$(dirname "$0")/../target/debug/penstock}
+template=${LIVE_CONFIG:-$(dirname "$0")/live.yaml}
+first_token_ms=20
+pace_ms=5
 folder=$(mktemp -d)
 simulator=
 proxy=
 
+# shellcheck disable=SC2317 # The trap calls it.
 clean_up() {
-    local pids=($proxy $simulator)
-    if ((${#pids[@]})); then
-        kill -KILL "${pids[@]}" 2>/dev/null || true
-    fi
+    local pid
+    for pid in $proxy $simulator; do
+        kill -KILL "$pid" 2>/dev/null || true
+    done
     rm -rf "$folder"
 }
 trap clean_up EXIT
@@ -47,44 +54,14 @@ await() {
     return 1
 }
 
-configuration() {
-    cat <<EOF
-server:
-  listen: [{ address: "127.0.0.1:0" }]
-  admin: "127.0.0.1:0"
-  transport: $transport
-  workers: 2
-  log: { format: json, access: off }
-upstreams:
-  simulator: { endpoints: ["$1"] }
-  # The discard port: nobody listens there.
-  down: { endpoints: ["127.0.0.1:9"] }
-routes:
-  - name: down
-    match: { headers: { x-test-route: down } }
-    split: [{ upstream: down }]
-  - name: renamed
-    match: { path: { prefix: /v1 }, methods: [POST], models: ["gpt-*"] }
-    split: [{ upstream: simulator, model: simulator-large }]
-  - name: chat
-    match: { path: { prefix: /v1/chat } }
-    split: [{ upstream: simulator }]
-  - name: embeddings
-    match: { path: { exact: /v1/embeddings } }
-    split: [{ upstream: simulator }]
-  - name: models
-    match: { path: { prefix: /v1/models }, methods: [GET] }
-    split: [{ upstream: simulator }]
-EOF
-}
-
-"$penstock" simulate --listen 127.0.0.1:0 --first-token 20ms --between-tokens 5ms --tokens 32 \
-    >"$folder/simulator.log" 2>&1 &
+"$penstock" simulate --listen 127.0.0.1:0 --tokens 32 --first-token "${first_token_ms}ms" \
+    --between-tokens "${pace_ms}ms" >"$folder/simulator.log" 2>&1 &
 simulator=$!
 disown "$simulator"
 upstream=$(await "$folder/simulator.log" 'http://([0-9.:]+)') || fail "the simulator did not start"
 
-configuration "$upstream" >"$folder/penstock.yaml"
+sed -e "s|@TRANSPORT@|$transport|g" -e "s|@UPSTREAM@|$upstream|g" -e "s|@FOLDER@|$folder|g" \
+    "$template" >"$folder/penstock.yaml"
 "$penstock" run --config "$folder/penstock.yaml" >"$folder/penstock.log" 2>&1 &
 proxy=$!
 address=$(await "$folder/penstock.log" '"listening","address":"([0-9.:]+)"') \
@@ -94,6 +71,9 @@ admin=$(await "$folder/penstock.log" '"admin listener","address":"([0-9.:]+)"') 
 
 status=0
 BASE_URL="http://$address" \
+    TARGET="http://$address" \
+    FIRST_TOKEN_MS=$first_token_ms \
+    PACE_MS=$pace_ms \
     ADMIN_URL="http://$admin" \
     OPENAI_BASE_URL="http://$address/v1" \
     OPENAI_API_KEY=none \

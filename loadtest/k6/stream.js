@@ -1,67 +1,46 @@
-// Do streams arrive whole under load? VUS clients stream chat completions for DURATION.
-// Every event must be JSON, the last one `[DONE]`, and one of them must say why the
-// answer ended.
+// When does the first token come, and how evenly do the others follow?
 //
-//   penstock                       # in one terminal: the proxy with its simulator
-//   k6 run loadtest/k6/stream.js   # in another
-//
-// k6 hands over an answer when it is complete, so `http_req_waiting` is the time to the
-// first byte of the stream, and `http_req_receiving` the time from there to its end.
-//
-// Environment (-e NAME=value): BASE_URL [http://127.0.0.1:8080], VUS [10],
-// DURATION [10s], MODEL [simulator-small].
+// k6 hands over an answer when it is complete, and the head of a stream says nothing of its
+// first token: servers send it at once. So each arrival asks twice: for a stream of one
+// token, which ends when its first token is there, and for one of TOKENS tokens. The second
+// takes longer than the first by TOKENS - 1 times the pace. Gaps between two tokens in the
+// middle of a stream cannot be seen this way, only their mean; `cargo run --release
+// -p penstock-simulator --example streams` reads token by token.
 
-import http from "k6/http";
-import { check } from "k6";
+import exec from "k6/execution";
 
-const base = __ENV.BASE_URL || "http://127.0.0.1:8080";
+import { ask, guarded } from "./lib/ask.js";
+import { constant, plan } from "./lib/plan.js";
+import { report } from "./lib/report.js";
+import { chat, prompt } from "./lib/requests.js";
+import { settings } from "./lib/settings.js";
 
-export const options = {
-  vus: Number(__ENV.VUS || 10),
-  duration: __ENV.DURATION || "10s",
-  thresholds: { checks: ["rate==1"], http_req_failed: ["rate==0"] },
-};
+const set = settings({ rate: 20, duration: "30s", tokens: 32 });
+const text = prompt(1024);
+const paceMax = set.paceMs + set.allowedMs / Math.max(1, set.tokens - 1);
 
-const parameters = { headers: { "content-type": "application/json" } };
+export const options = plan(set, {
+  scenarios: { stream: constant(set) },
+  routes: ["stream", "first token"],
+  thresholds: {
+    first_token: [`p(99)<${set.firstTokenMs + set.allowedMs}`],
+    token_pace: [`p(99)<${paceMax.toFixed(1)}`],
+    stream_head: [],
+  },
+});
 
-// The payloads of a stream of server-sent events.
-function events(body) {
-  return body
-    .split("\n\n")
-    .filter((event) => event.startsWith("data: "))
-    .map((event) => event.slice("data: ".length));
-}
-
-function parses(text) {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
+export default guarded(set, () => {
+  const first = `stream, request ${exec.scenario.iterationInTest}:`;
+  const one = chat({ ...set, first, text, stream: true, tokens: 1 });
+  const probe = ask(set, { ...one, route: "first token" });
+  if (probe.problem === null) {
+    const request = chat({ ...set, first, text, stream: true });
+    ask(set, { ...request, firstTokenMs: probe.timings.duration });
   }
-}
+});
 
-export default function () {
-  const body = JSON.stringify({
-    model: __ENV.MODEL || "simulator-small",
-    stream: true,
-    messages: [{ role: "user", content: `client ${__VU}, request ${__ITER}` }],
-  });
-  const answer = http.post(`${base}/v1/chat/completions`, body, parameters);
-  const isOk = check(answer, {
-    "status is 200": (a) => a.status === 200,
-    "it is an event stream": (a) =>
-      (a.headers["Content-Type"] || "").startsWith("text/event-stream"),
-  });
-  if (!isOk) {
-    return;
-  }
-  const received = events(answer.body);
-  const chunks = received.slice(0, -1);
-  check(received, {
-    "the last event is [DONE]": (all) => all[all.length - 1] === "[DONE]",
-    "every other event is JSON": () => chunks.length > 1 && chunks.every(parses),
-    "an event says why it ended": () =>
-      chunks.some((chunk) => parses(chunk) && JSON.parse(chunk).choices[0]?.finish_reason),
-  });
-}
+export const handleSummary = report(
+  set,
+  "stream",
+  "When does the first token come, and how evenly do the others follow?",
+);
