@@ -1,5 +1,5 @@
-//! What deciding about one request costs: finding its route, an empty chain, the scan for
-//! its model. What nobody configured must cost nothing.
+//! What deciding about one request costs: finding its route, an empty chain, the scan of
+//! its body. What nobody configured must cost nothing.
 
 #![allow(
     missing_docs,
@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::request::Parts;
-use penstock_plugins::json::ModelScanner;
-use penstock_plugins::{Arrival, Exchange, Found, RouteTable};
+use penstock_plugins::build::Given;
+use penstock_plugins::json::Scanner;
+use penstock_plugins::{Arrival, Dialect, Exchange, Found, RouteTable, Shared};
 
 fn head(path: &str) -> Parts {
     http::Request::post(path)
@@ -32,7 +33,8 @@ fn routes(count: usize) -> RouteTable {
             .unwrap();
     }
     writeln!(text, "  - {{ name: rest, split: [{{ upstream: up }}] }}").unwrap();
-    RouteTable::new(&penstock_config::parse(&text).unwrap()).unwrap()
+    let config = penstock_config::parse(&text).unwrap();
+    RouteTable::new(&config, &Shared::default(), &Given::default()).unwrap()
 }
 
 fn finding_a_route(criterion: &mut Criterion) {
@@ -58,6 +60,7 @@ fn an_empty_chain(criterion: &mut Criterion) {
         client: None,
         generation: 1,
         at: Duration::ZERO,
+        dialect: Dialect::OpenAi,
     };
     criterion.bench_function("empty chain", |bencher| {
         bencher.iter(|| {
@@ -67,16 +70,37 @@ fn an_empty_chain(criterion: &mut Criterion) {
     });
 }
 
-fn the_model(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("model scan");
-    for kib in [1, 16, 1024] {
-        let prompt = "The quick brown fox jumps over the lazy dog. ".repeat(kib * 1024 / 45);
-        let body =
-            format!(r#"{{"messages":[{{"role":"user","content":"{prompt}"}}],"model":"gpt-4o"}}"#);
+/// One message of prose, and one of many short turns with tools, which has a structural
+/// byte for every few of text.
+fn bodies(kib: usize) -> [(&'static str, String); 2] {
+    let prompt = "The quick brown fox jumps over the lazy dog. ".repeat(kib * 1024 / 45);
+    let turn = r#"{"role":"user","content":"Yes, and what then?"},"#;
+    let turns = turn.repeat(kib * 512 / turn.len());
+    let tool = r#"{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"integer","minimum":0}},"required":["a"]}}},"#;
+    let tools = tool.repeat(kib * 512 / tool.len());
+    let (turns, tools) = (turns.trim_end_matches(','), tools.trim_end_matches(','));
+    [
+        (
+            "prose",
+            format!(r#"{{"messages":[{{"role":"user","content":"{prompt}"}}],"model":"gpt-4o"}}"#),
+        ),
+        (
+            "turns and tools",
+            format!(r#"{{"model":"gpt-4o","messages":[{turns}],"tools":[{tools}]}}"#),
+        ),
+    ]
+}
+
+fn the_body(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("body scan");
+    for (kib, (kind, body)) in [1, 16, 1024]
+        .into_iter()
+        .flat_map(|kib| bodies(kib).map(|body| (kib, body)))
+    {
         group.throughput(Throughput::Bytes(body.len() as u64));
-        group.bench_function(format!("{kib} KiB"), |bencher| {
+        group.bench_function(format!("{kib} KiB of {kind}"), |bencher| {
             bencher.iter(|| {
-                let mut scanner = ModelScanner::new();
+                let mut scanner = Scanner::new();
                 scanner.push(black_box(body.as_bytes())).unwrap();
                 scanner.finish().unwrap()
             });
@@ -84,5 +108,5 @@ fn the_model(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, finding_a_route, an_empty_chain, the_model);
+criterion_group!(benches, finding_a_route, an_empty_chain, the_body);
 criterion_main!(benches);

@@ -2,14 +2,16 @@
 //!
 //! It is immutable. A request takes hold of the current one when it begins and keeps it
 //! to its end, so that everything it sees belongs together. What must outlive a
-//! generation (counters, the store of a cache, health) is owned by none.
+//! generation (counters, the store of a cache, health) is owned by none: it lies in
+//! [`Shared`], where each generation finds it again.
 
 use std::fmt;
-use std::sync::Arc;
 
 use penstock_config::Config;
-use penstock_plugins::routes::{self, RouteTable};
+use penstock_plugins::{RouteTable, Shared, build};
 use prometheus::IntGauge;
+
+use crate::materials::Machine;
 
 use crate::telemetry::{Held, RouteMetrics, Telemetry};
 use crate::transport::Transport;
@@ -30,16 +32,18 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Builds a generation. Nothing of it is in force before someone publishes it.
+    /// Builds a generation. Nothing of it is in force before someone publishes it. It
+    /// takes from `shared` what an earlier one left there.
     ///
     /// # Errors
-    /// Everything that could not be built: names that do not resolve, certificates that
-    /// cannot be read.
+    /// Everything that could not be built: names that do not resolve, files that cannot
+    /// be read or have mistakes in them.
     pub fn build(
         id: u64,
         config: Config,
         transport: Transport,
         telemetry: &Telemetry,
+        shared: &Shared,
     ) -> Result<Self, BuildErrors> {
         let mut errors = Vec::new();
         let mut upstreams = Vec::with_capacity(config.upstreams.len());
@@ -49,8 +53,8 @@ impl Generation {
                 Err(error) => errors.push(BuildError::Upstream(error)),
             }
         }
-        let routes =
-            RouteTable::new(&config).map_err(|error| errors.push(BuildError::Route(error)));
+        let routes = RouteTable::new(&config, shared, &Machine)
+            .map_err(|failed| errors.extend(failed.into_iter().map(BuildError::Chain)));
         let (Ok(routes), true) = (routes, errors.is_empty()) else {
             return Err(BuildErrors(errors));
         };
@@ -90,8 +94,17 @@ pub struct BuildErrors(pub Vec<BuildError>);
 pub enum BuildError {
     /// An upstream could not be built.
     Upstream(upstream::BuildError),
-    /// A route could not be built.
-    Route(routes::BuildError),
+    /// A route or a plugin could not be built.
+    Chain(build::BuildError),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::Upstream(error) => error.fmt(f),
+            BuildError::Chain(error) => error.fmt(f),
+        }
+    }
 }
 
 impl fmt::Display for BuildErrors {
@@ -100,10 +113,7 @@ impl fmt::Display for BuildErrors {
             if n > 0 {
                 f.write_str("\n")?;
             }
-            match error {
-                BuildError::Upstream(error) => error.fmt(f)?,
-                BuildError::Route(error) => error.fmt(f)?,
-            }
+            error.fmt(f)?;
         }
         Ok(())
     }
@@ -115,6 +125,3 @@ impl std::error::Error for BuildErrors {}
 pub fn alive(gauge: &IntGauge) -> u64 {
     u64::try_from(gauge.get()).unwrap_or(0)
 }
-
-/// A generation that many requests share.
-pub type Shared = Arc<Generation>;

@@ -12,6 +12,7 @@ pub mod generation;
 pub mod handout;
 pub mod listen;
 pub mod live;
+pub mod materials;
 pub mod proxy;
 pub mod server;
 pub mod telemetry;

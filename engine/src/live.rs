@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use penstock_config::{Config, server};
+use penstock_plugins::Shared;
 use tracing::{info, warn};
 
 use crate::generation::{self, BuildErrors, Generation};
@@ -81,6 +82,7 @@ pub struct Live {
     server: server::Server,
     telemetry: Arc<Telemetry>,
     certificates: Arc<Certificates>,
+    shared: Shared,
     next_id: AtomicU64,
     /// Reloads happen one at a time; it holds the last verdict.
     reloading: Mutex<Option<Verdict>>,
@@ -108,7 +110,8 @@ impl Live {
         certificates: Arc<Certificates>,
     ) -> Result<Live, BuildErrors> {
         let server = config.server.clone();
-        let first = Generation::build(1, config, transport, &telemetry)?;
+        let shared = Shared::default();
+        let first = Generation::build(1, config, transport, &telemetry, &shared)?;
         telemetry.generation.set(1);
         Ok(Live {
             current: ArcSwap::from_pointee(first),
@@ -117,19 +120,25 @@ impl Live {
             server,
             telemetry,
             certificates,
+            shared,
             next_id: AtomicU64::new(2),
             reloading: Mutex::new(None),
         })
     }
 
     /// The generation in force. A request asks once, and keeps the answer to its end.
-    pub fn load(&self) -> generation::Shared {
+    pub fn load(&self) -> Arc<Generation> {
         self.current.load_full()
     }
 
     /// The part of the configuration that is fixed until a restart.
     pub fn server(&self) -> &server::Server {
         &self.server
+    }
+
+    /// What survives reloads.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// What became of the last reload, if there was one.
@@ -195,7 +204,7 @@ impl Live {
         }
         let certificates = Certificates::read(&self.server.listen)?;
         let id = self.next_id.load(Ordering::Relaxed);
-        let next = Generation::build(id, config, self.transport, &self.telemetry)?;
+        let next = Generation::build(id, config, self.transport, &self.telemetry, &self.shared)?;
         // From here on nothing can fail.
         self.certificates.replace(certificates);
         self.current.store(Arc::new(next));

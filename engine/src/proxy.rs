@@ -137,7 +137,7 @@ impl ProxyHttp for Proxy {
         end_of_stream: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
-        answer::chunk(ctx, body.as_ref(), end_of_stream);
+        answer::chunk(ctx, body, end_of_stream);
         Ok(None)
     }
 

@@ -9,17 +9,22 @@ use bytes::Bytes;
 use http::{request, response};
 use penstock_config::Plugin;
 
+use crate::build::{Materials, PluginError};
 use crate::ending::Ending;
 use crate::exchange::Exchange;
 use crate::request_id::RequestId;
 use crate::role::{
-    BodyFilter, BodyReader, CachePolicy, Observer, RequestFilter, ResponseFilter, Verdict,
+    Authenticator, BodyFilter, BodyReader, CachePolicy, Observer, Reading, RequestFilter,
+    ResponseFilter, Verdict,
 };
+use crate::shared::Shared;
 use crate::slot::Slot;
 
 /// The roles that one plugin fills. An object that fills several is shared by them.
 #[derive(Clone, Default)]
 pub struct Parts {
+    /// Establishes who a request comes from.
+    pub authenticator: Option<Arc<dyn Authenticator>>,
     /// Judges request heads.
     pub request: Option<Arc<dyn RequestFilter>>,
     /// Judges request bodies.
@@ -40,6 +45,7 @@ pub struct Parts {
 /// [`Route`](crate::routes::Route), which cannot be built without one.
 #[derive(Default)]
 pub struct Chain {
+    authenticators: Box<[Arc<dyn Authenticator>]>,
     request: Box<[Arc<dyn RequestFilter>]>,
     body: Box<[Arc<dyn BodyFilter>]>,
     response: Box<[Arc<dyn ResponseFilter>]>,
@@ -48,6 +54,21 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// Asks the authenticators in order, until one refuses. Those of the global chain
+    /// are only in the [chain of all requests](crate::RouteTable::global), where they
+    /// run before the route is known, and not in the chains of routes: so each runs
+    /// once.
+    pub fn authenticate(&self, exchange: &mut Exchange, head: &request::Parts) -> Verdict {
+        self.authenticators
+            .iter()
+            .try_for_each(|authenticator| authenticator.authenticate(exchange, head))
+    }
+
+    /// Whether it has authenticators.
+    pub fn authenticates(&self) -> bool {
+        !self.authenticators.is_empty()
+    }
+
     /// Asks the request filters in order, until one refuses.
     pub fn request(&self, exchange: &mut Exchange, head: &request::Parts) -> Verdict {
         self.request
@@ -70,12 +91,14 @@ impl Chain {
     /// Shows the answer's head to the response filters in order. Returns what wants
     /// to see the body.
     pub fn response(&self, exchange: &mut Exchange, head: &response::Parts) -> Readers {
-        let filters = self.response.iter();
-        Readers(
-            filters
-                .filter_map(|filter| filter.response(exchange, head))
-                .collect(),
-        )
+        let mut readers = Readers::default();
+        for filter in &self.response {
+            if let Some(Reading { reader, rewrites }) = filter.response(exchange, head) {
+                readers.readers.push(reader);
+                readers.rewrites |= rewrites;
+            }
+        }
+        readers
     }
 
     /// The cache policy, if the route has one: the last of the file's order.
@@ -94,19 +117,30 @@ impl Chain {
 
 /// The readers of one answer's body. Without any it owns no memory.
 #[derive(Default)]
-pub struct Readers(Vec<Box<dyn BodyReader>>);
+pub struct Readers {
+    readers: Vec<Box<dyn BodyReader>>,
+    rewrites: bool,
+}
 
 impl Readers {
     /// Whether nobody reads the body.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.readers.is_empty()
     }
 
-    /// Shows a piece of the body to each reader; `last` with the final one.
-    pub fn chunk(&mut self, exchange: &mut Exchange, chunk: &Bytes, last: bool) {
-        for reader in &mut self.0 {
-            reader.chunk(exchange, chunk, last);
-        }
+    /// Whether the body that the client gets may be another than the upstream's.
+    pub fn rewrites(&self) -> bool {
+        self.rewrites
+    }
+
+    /// Passes a piece of the body through each reader; `last` with the final one. Gives
+    /// what the client gets.
+    pub fn chunk(&mut self, exchange: &mut Exchange, chunk: Bytes, last: bool) -> Bytes {
+        let length = chunk.len();
+        let readers = self.readers.iter_mut();
+        let chunk = readers.fold(chunk, |chunk, reader| reader.chunk(exchange, chunk, last));
+        debug_assert!(self.rewrites || chunk.len() == length, "nobody said so");
+        chunk
     }
 }
 
@@ -116,16 +150,42 @@ impl Readers {
 pub struct ChainBuilder {
     parts: Vec<Parts>,
     slots: usize,
+    /// How many of the parts, from the first, have run their authenticators already.
+    authenticated: usize,
 }
 
 impl ChainBuilder {
     /// Adds plugins as configured.
-    pub fn plugins(mut self, plugins: &[Plugin]) -> Self {
-        for plugin in plugins {
-            let parts = self.build_plugin(plugin);
-            self.parts.push(parts);
+    ///
+    /// # Errors
+    /// Every plugin that cannot be built, by its place among `plugins`, and why.
+    pub fn plugins(
+        mut self,
+        plugins: &[Plugin],
+        shared: &Shared,
+        materials: &dyn Materials,
+    ) -> Result<Self, Vec<(usize, PluginError)>> {
+        let mut errors = Vec::new();
+        for (index, plugin) in plugins.iter().enumerate() {
+            match self.build_plugin(plugin, shared, materials) {
+                Ok(parts) => self.parts.push(parts),
+                Err(error) => errors.push((index, error)),
+            }
         }
-        self
+        if errors.is_empty() {
+            Ok(self)
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// The beginning of a route's chain: the same plugins, whose authenticators have run
+    /// when the route is known.
+    pub fn for_route(&self) -> Self {
+        Self {
+            authenticated: self.parts.len(),
+            ..self.clone()
+        }
     }
 
     /// Adds one plugin that is already built.
@@ -150,7 +210,9 @@ impl ChainBuilder {
             parts.iter().filter_map(|part| of(part).clone()).collect()
         }
         let parts = &self.parts;
+        let own = parts.get(self.authenticated..).unwrap_or_default();
         Chain {
+            authenticators: role(own, |part| &part.authenticator),
             request: role(parts, |part| &part.request),
             body: role(parts, |part| &part.body),
             response: role(parts, |part| &part.response),
@@ -161,12 +223,17 @@ impl ChainBuilder {
 
     /// The only list of plugins: a variant of [`Plugin`] without an arm here does
     /// not compile.
-    fn build_plugin(&mut self, plugin: &Plugin) -> Parts {
-        match plugin {
+    fn build_plugin(
+        &mut self,
+        plugin: &Plugin,
+        _shared: &Shared,
+        _materials: &dyn Materials,
+    ) -> Result<Parts, PluginError> {
+        Ok(match plugin {
             Plugin::RequestId(config) => Parts {
                 request: Some(Arc::new(RequestId::new(config))),
                 ..Parts::default()
             },
-        }
+        })
     }
 }

@@ -1,5 +1,11 @@
-//! Changes to a message's headers, as data.
+//! Changes to a message's headers and to a request's body, as data.
 
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 /// One change to a header.
@@ -60,5 +66,82 @@ impl IntoIterator for HeaderEdits {
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
+    }
+}
+
+/// One change to a body: the bytes of `range`, which may be none, give way to `new`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyEdit {
+    /// Offsets in the body as the client sent it.
+    pub range: Range<usize>,
+    /// What stands there instead.
+    pub new: Bytes,
+}
+
+/// Changes that the engine makes to a request's body before it passes it on. They are
+/// in the order of their places, whoever asked first, and none overlaps another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BodyEdits(Vec<BodyEdit>);
+
+impl BodyEdits {
+    /// Adds a change. Asking twice for the same changes the body once, so that two
+    /// plugins can want the same. One that overlaps another cannot be made: it is a
+    /// mistake of the plugin that asks, which stops a debug build and leaves the body
+    /// as the first one wants it in a release.
+    pub fn add(&mut self, edit: BodyEdit) {
+        if self.0.contains(&edit) {
+            return;
+        }
+        let place = |edit: &BodyEdit| (edit.range.start, edit.range.end);
+        let index = self.0.partition_point(|other| place(other) <= place(&edit));
+        let (before, after) = self.0.split_at(index);
+        let fits = edit.range.start <= edit.range.end
+            && before
+                .last()
+                .is_none_or(|other| other.range.end <= edit.range.start)
+            && after
+                .first()
+                .is_none_or(|other| edit.range.end <= other.range.start);
+        debug_assert!(fits, "{edit:?} overlaps one of {self:?}");
+        if fits {
+            self.0.insert(index, edit);
+        }
+    }
+
+    /// Whether there is nothing to change.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The body of these pieces with the changes made. Pieces are cut, not copied, and
+    /// none of the result is empty.
+    pub fn apply(&self, pieces: &[Bytes]) -> Vec<Bytes> {
+        let mut edited = Vec::with_capacity(pieces.len() + 2 * self.0.len());
+        let mut rest = pieces.iter();
+        let mut piece = Bytes::new();
+        // Offset of what `piece` begins with.
+        let mut at = 0;
+        for edit in &self.0 {
+            for (end, kept) in [(edit.range.start, true), (edit.range.end, false)] {
+                while at < end {
+                    if piece.is_empty() {
+                        match rest.next() {
+                            Some(next) => piece = next.clone(),
+                            None => break,
+                        }
+                    }
+                    let part = piece.split_to(piece.len().min(end - at));
+                    at += part.len();
+                    if kept {
+                        edited.push(part);
+                    }
+                }
+            }
+            edited.push(edit.new.clone());
+        }
+        edited.push(piece);
+        edited.extend(rest.cloned());
+        edited.retain(|piece| !piece.is_empty());
+        edited
     }
 }

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use penstock_config::unit::Name;
 
-use crate::edit::HeaderEdits;
+use crate::dialect::Dialect;
+use crate::edit::{BodyEdits, HeaderEdits};
+use crate::facts::Facts;
+use crate::identity::Identity;
 use crate::routes::Route;
 use crate::slot::{Slot, Slots};
 
@@ -24,6 +27,8 @@ pub struct Arrival {
     /// When the head had arrived, since the Unix epoch, by the engine's clock,
     /// which never steps back.
     pub at: Duration,
+    /// The API that the client speaks.
+    pub dialect: Dialect,
 }
 
 /// Facts about one exchange, and what the plugins want done with it.
@@ -32,9 +37,14 @@ pub struct Arrival {
 pub struct Exchange {
     arrival: Arrival,
     route: Option<Arc<Name>>,
+    identity: Option<Arc<Identity>>,
+    facts: Option<Facts>,
     /// Changes to the request before it goes upstream. The filters of a chain all
     /// see the head as the client sent it, not with these changes.
     pub request: HeaderEdits,
+    /// Changes to the request's body before it goes upstream. Only a body filter's are
+    /// certain to be made: without one a route may let the body stream through.
+    pub body_edits: BodyEdits,
     /// Changes to the answer before it goes to the client, a refusal included.
     pub response: HeaderEdits,
     notes: Vec<Note>,
@@ -56,7 +66,10 @@ impl Exchange {
         Self {
             arrival,
             route: None,
+            identity: None,
+            facts: None,
             request: HeaderEdits::default(),
+            body_edits: BodyEdits::default(),
             response: HeaderEdits::default(),
             notes: Vec::new(),
             slots: Slots::default(),
@@ -83,7 +96,39 @@ impl Exchange {
         self.arrival.at
     }
 
-    /// Name of the route; none when no route matched.
+    /// The API that the client speaks, and so the shape of the errors that it reads.
+    pub fn dialect(&self) -> Dialect {
+        self.arrival.dialect
+    }
+
+    /// Records who the request comes from, in place of whoever was recorded before.
+    pub fn identify(&mut self, identity: Arc<Identity>) {
+        self.identity = Some(identity);
+    }
+
+    /// Who the request comes from; none when no authenticator said so.
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.as_ref()
+    }
+
+    /// Records what was found in the request's body.
+    pub fn learn(&mut self, facts: Facts) {
+        self.facts = Some(facts);
+    }
+
+    /// What is known of the request's body; none while it was not read. They are there
+    /// when a body filter runs.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
+    }
+
+    /// The model that the request's body asks for; none while the body was not read,
+    /// and when it names none.
+    pub fn model(&self) -> Option<&str> {
+        self.facts.as_ref()?.model()
+    }
+
+    /// Name of the route; none while it is not known, and when no route matched.
     pub fn route(&self) -> Option<&Name> {
         self.route.as_deref()
     }
@@ -134,6 +179,8 @@ impl fmt::Debug for Exchange {
         f.debug_struct("Exchange")
             .field("arrival", &self.arrival)
             .field("route", &self.route)
+            .field("identity", &self.identity)
+            .field("facts", &self.facts)
             .field("notes", &self.notes)
             .finish_non_exhaustive()
     }

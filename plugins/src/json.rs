@@ -1,18 +1,21 @@
-//! The `model` field of a JSON body, found without parsing the body.
+//! A request's JSON body, read once without a tree.
 //!
-//! [`ModelScanner`] reads JSON text (RFC 8259) in whatever pieces it arrives and
-//! builds no tree: prompts are megabytes, and all that routing wants is one short
-//! string. What it skips it checks as far as a mistake there could move or hide the
-//! field: strings with their escapes, the nesting of brackets, the places of commas
-//! and colons. Numbers and literals are only checked to be made of their characters,
-//! and skipped strings may hold anything between their quotes.
+//! [`Scanner`] reads JSON text (RFC 8259) in whatever pieces it arrives and builds no
+//! tree: prompts are megabytes, and all that the chain wants is a few short fields and
+//! some counts, the [`Facts`](crate::facts::Facts). What it skips it checks as far as a
+//! mistake there could move or hide a field: strings with their escapes, the nesting of
+//! brackets, the places of commas and colons. Numbers and literals are only checked to
+//! be made of their characters, and skipped strings may hold anything between their
+//! quotes.
 //!
 //! The upstream parses the same bytes with another parser, and a body that the two
-//! read differently would let a client use a model that it may not. So it is refused
-//! instead of guessed at: a second `model`, one spelled in another case (Go's
-//! `encoding/json` takes `Model` for `model`), or one that is not a string. That is
-//! why every body is read to its end.
+//! read differently would let a client use a model that it may not, or more tokens than
+//! it has. So it is refused instead of guessed at: a second field of a name that the
+//! chain acts on, one spelled in another case (Go's `encoding/json` takes `Model` for
+//! `model`), or one of another type than it must have. That is why every body is read
+//! to its end.
 
+mod known;
 mod scan;
 mod text;
 
@@ -23,7 +26,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-pub use scan::ModelScanner;
+pub use scan::Scanner;
 
 /// Deepest nesting of arrays and objects.
 pub const DEPTH_MAX: usize = 128;
@@ -33,7 +36,7 @@ pub const MODEL_BYTES_MAX: usize = 1024;
 
 /// A `model` field that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
+pub(crate) struct Field {
     start: usize,
     end: usize,
     value: String,
@@ -41,33 +44,27 @@ pub struct Field {
 
 impl Field {
     /// Offset of the value's opening quote in the body.
-    pub fn start(&self) -> usize {
+    pub(crate) fn start(&self) -> usize {
         self.start
     }
 
     /// Offset just past the value's closing quote.
-    pub fn end(&self) -> usize {
+    pub(crate) fn end(&self) -> usize {
         self.end
     }
 
     /// The value without quotes and escapes.
-    pub fn value(&self) -> &str {
+    pub(crate) fn value(&self) -> &str {
         &self.value
     }
 }
 
-/// The body that `field` was found in, with `new` for its value and every other byte
-/// as it was. Copies the body once.
-pub fn replace_field(body: &Bytes, field: &Field, new: &str) -> Bytes {
-    debug_assert!(field.end <= body.len(), "the field is of another body");
-    let (before, rest) = body.split_at(field.start.min(body.len()));
-    let (_, after) = rest.split_at((field.end - field.start).min(rest.len()));
+/// `text` as a JSON string.
+pub(crate) fn quoted(text: &str) -> Bytes {
     // Two quotes, and names of models seldom need an escape.
-    let mut edited = Vec::with_capacity(before.len() + new.len() + 2 + after.len());
-    edited.extend_from_slice(before);
-    text::push_quoted(&mut edited, new);
-    edited.extend_from_slice(after);
-    edited.into()
+    let mut json = Vec::with_capacity(text.len() + 2);
+    text::push_quoted(&mut json, text);
+    json.into()
 }
 
 /// Why a body was refused, and where.
@@ -95,12 +92,12 @@ pub enum Fault {
     Truncated,
     /// Something other than white space after the object.
     Trailing,
-    /// A second `model` field.
-    DuplicateModel,
-    /// A field that differs from `model` only in upper and lower case.
-    MisspelledModel,
-    /// The `model` field holds something other than a string.
-    ModelNotString,
+    /// A second field of this name.
+    Duplicate(&'static str),
+    /// A field that differs from this name only in upper and lower case.
+    Misspelled(&'static str),
+    /// The field of this name is not what it must be: the second.
+    Mistyped(&'static str, &'static str),
     /// The model's name is longer than [`MODEL_BYTES_MAX`].
     ModelTooLong,
     /// The model's name is not Unicode text: bytes that are not UTF-8, a control
@@ -111,15 +108,20 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Duplicate(name) => return write!(f, "the body has two `{name}` fields"),
+            Self::Misspelled(name) => {
+                return write!(
+                    f,
+                    "the body has a field that differs from `{name}` only in case"
+                );
+            }
+            Self::Mistyped(name, wanted) => return write!(f, "`{name}` must be {wanted}"),
             Self::NotAnObject => "the body is not a JSON object",
             Self::Unexpected => "the body is not valid JSON",
             Self::Escape => "the body has a string with an unknown escape",
             Self::TooDeep => "the body is nested too deeply",
             Self::Truncated => "the body ends too early",
             Self::Trailing => "the body goes on after its JSON object",
-            Self::DuplicateModel => "the body has two `model` fields",
-            Self::MisspelledModel => "the body spells `model` with capital letters",
-            Self::ModelNotString => "`model` must be a string",
             Self::ModelTooLong => "`model` is too long",
             Self::ModelNotText => "`model` is not Unicode text",
         })

@@ -13,7 +13,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use penstock_plugins::{Arrival, Exchange, Found, RouteTable};
+//! use penstock_plugins::{Arrival, Dialect, Exchange, Found, RouteTable, Shared, build::Given};
 //!
 //! let config = serde_json::from_str(
 //!     r#"{
@@ -22,13 +22,22 @@
 //!         "routes": [{ "name": "chat", "split": [{ "upstream": "vllm" }] }]
 //!     }"#,
 //! )?;
-//! let table = RouteTable::new(&config)?;
+//! let table = RouteTable::new(&config, &Shared::default(), &Given::default())
+//!     .map_err(|errors| format!("{errors:?}"))?;
 //!
 //! let (head, ()) = http::Request::post("/v1/chat/completions").body(())?.into_parts();
-//! let arrival = Arrival { id: 42, client: None, generation: 1, at: Duration::ZERO };
+//! let arrival = Arrival {
+//!     id: 42,
+//!     client: None,
+//!     generation: 1,
+//!     at: Duration::ZERO,
+//!     dialect: Dialect::of(head.uri.path()),
+//! };
 //! let mut exchange = Exchange::new(arrival);
+//! table.global().authenticate(&mut exchange, &head).map_err(|refusal| refusal.to_string())?;
 //! let Found::Route(route) = table.find(&head) else { panic!("the route matches everything") };
 //! exchange.enter(route);
+//! route.chain().authenticate(&mut exchange, &head).map_err(|refusal| refusal.to_string())?;
 //! route.chain().request(&mut exchange, &head).map_err(|refusal| refusal.to_string())?;
 //! assert_eq!(route.router().target(&exchange, &head).upstream.0, 0);
 //! assert_eq!(exchange.notes().len(), 1);
@@ -90,30 +99,48 @@
 //! 4. **That it works** is a test beside the module: build a head, call the role, look
 //!    at the verdict and at the exchange.
 //!
-//! What must outlive a reload, such as counters, is not the plugin's own: each
-//! generation of the configuration builds its plugins anew.
+//! What a plugin reads while it is built, such as a file of keys, it asks of the
+//! [`Materials`](build::Materials); if something is wrong with that, its constructor says
+//! so with a [`PluginError`](build::PluginError), and the configuration is not put in
+//! force. What must outlive a reload, such as counters, is not the plugin's own, since
+//! each generation of the configuration builds its plugins anew: it is kept in
+//! [`Shared`].
+//!
+//! A plugin that acts on the request's body fills [`BodyFilter`](role::BodyFilter) and
+//! finds what it needs in the [`Facts`]; a field that it acts on and that is not there
+//! yet is added to the scan, where a second or misspelled one is refused, and not looked
+//! for by itself.
 #![forbid(unsafe_code)]
 
+pub mod build;
 pub mod chain;
+pub mod dialect;
 pub mod edit;
 pub mod ending;
 pub mod exchange;
+pub mod facts;
+pub mod identity;
 pub mod json;
 pub mod refusal;
 pub mod request_id;
 pub mod role;
 pub mod router;
 pub mod routes;
+pub mod shared;
 pub mod slot;
 pub mod split;
 
 pub use chain::{Chain, ChainBuilder, Parts, Readers};
-pub use edit::{Edit, HeaderEdits};
+pub use dialect::Dialect;
+pub use edit::{BodyEdit, BodyEdits, Edit, HeaderEdits};
 pub use ending::{Ending, Outcome};
 pub use exchange::{Arrival, Exchange, Note};
+pub use facts::Facts;
+pub use identity::{Globs, Identity};
 pub use refusal::{Kind, Refusal};
 pub use role::Verdict;
 pub use router::{Target, UpstreamId};
 pub use routes::{Found, Route, RouteTable};
+pub use shared::Shared;
 pub use slot::Slot;
 pub use split::Distribution;

@@ -11,7 +11,7 @@ use crate::exchange::Exchange;
 use crate::role::{RequestFilter, Verdict};
 
 /// Key of the identifier in the access log.
-const NOTE: &str = "request_id";
+pub const NOTE: &str = "request_id";
 
 /// Longest identifier of a client that is kept, in characters. It is repeated in
 /// every log line, so it may not grow with the client's wishes.

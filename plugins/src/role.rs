@@ -4,6 +4,11 @@
 //! [`Parts`](crate::chain::Parts) that it is built into. What an object learns about
 //! an exchange in one role it leaves for its next role in a [`Slot`](crate::Slot).
 //!
+//! Of one exchange they are called in this order: the global chain's authenticators, the
+//! route's own, request filters, body filters, the cache policy, the router, response
+//! filters and their readers, and observers at the end, whatever it was. In each role
+//! the global chain's come first.
+//!
 //! No method waits for anything: what needs the network (key sets, shared counters)
 //! is fetched beside the requests and read here. A method that must refuse on doubt
 //! does so by returning a [`Refusal`].
@@ -19,6 +24,16 @@ use crate::router::Target;
 /// Whether a request may go on.
 pub type Verdict = Result<(), Box<Refusal>>;
 
+/// Establishes who a request comes from.
+pub trait Authenticator: Send + Sync {
+    /// Judges the head before any byte of the body is read and before all other roles;
+    /// those of the global chain even before the route is known, so that a client whom
+    /// nobody knows learns nothing about routes. It leaves whom it found in
+    /// [`Exchange::identify`]; where several are configured, each decides what to make
+    /// of an identity that is already there.
+    fn authenticate(&self, exchange: &mut Exchange, head: &request::Parts) -> Verdict;
+}
+
 /// Sees a request's head before anything is sent anywhere.
 pub trait RequestFilter: Send + Sync {
     /// Judges the head. The first refusal ends the request: later filters are not
@@ -29,29 +44,56 @@ pub trait RequestFilter: Send + Sync {
 /// Sees the whole body of a request. A route with such a filter keeps its request
 /// bodies in memory up to `server.limits.request_body`.
 pub trait BodyFilter: Send + Sync {
-    /// Judges the body, which is as the client sent it: a model name is replaced
-    /// after the filters.
+    /// Judges the body, which is as the client sent it: what is asked for in
+    /// [`Exchange::body_edits`] is done after the filters, and so is giving the model
+    /// another name. [`Exchange::facts`] are there, and a body that could be understood
+    /// in two ways was refused.
     fn body(&self, exchange: &mut Exchange, head: &request::Parts, body: &Bytes) -> Verdict;
 }
 
 /// Sees the head of the answer that the client gets, and its body if it wants to.
 pub trait ResponseFilter: Send + Sync {
     /// Called once with the final head (never with a 1xx one). It may ask for
-    /// changes in [`Exchange::response`], and returns a reader if it wants to see
+    /// changes in [`Exchange::response`], and returns a reading if it wants to see
     /// the body; one that returns none costs nothing per chunk.
-    fn response(
-        &self,
-        exchange: &mut Exchange,
-        head: &response::Parts,
-    ) -> Option<Box<dyn BodyReader>>;
+    fn response(&self, exchange: &mut Exchange, head: &response::Parts) -> Option<Reading>;
+}
+
+/// What a response filter wants with an answer's body.
+pub struct Reading {
+    /// Whoever sees the pieces.
+    pub reader: Box<dyn BodyReader>,
+    /// Whether the pieces that it gives back may be others than it got. The answer then
+    /// goes out without a declared length.
+    pub rewrites: bool,
+}
+
+impl Reading {
+    /// The reader gives back each piece as it is.
+    pub fn watch(reader: impl BodyReader + 'static) -> Self {
+        Self {
+            reader: Box::new(reader),
+            rewrites: false,
+        }
+    }
+
+    /// The reader may give back other pieces, of other lengths.
+    pub fn rewrite(reader: impl BodyReader + 'static) -> Self {
+        Self {
+            reader: Box::new(reader),
+            rewrites: true,
+        }
+    }
 }
 
 /// Reads one answer's body as it streams past, keeping its own state.
 pub trait BodyReader: Send + Sync {
-    /// Called with each piece in order; `last` is true for the final one, which may
-    /// be empty. When the client or the upstream vanishes there is no last piece,
-    /// so what must survive that belongs in a slot.
-    fn chunk(&mut self, exchange: &mut Exchange, chunk: &Bytes, last: bool);
+    /// Called with each piece in order, and gives back what the next reader sees and at
+    /// last the client gets; an empty piece for nothing yet. `last` is true for the
+    /// final one, which may be empty: what was held back must come now. When the client
+    /// or the upstream vanishes there is no last piece, nor when the answer has no body
+    /// at all, so what must survive that belongs in a slot.
+    fn chunk(&mut self, exchange: &mut Exchange, chunk: Bytes, last: bool) -> Bytes;
 }
 
 /// Decides which requests share an answer.

@@ -17,11 +17,13 @@ use std::sync::Arc;
 
 use http::request;
 use penstock_config::unit::{Name, Weight};
-use penstock_config::{Config, route};
+use penstock_config::{Config, Plugin, route};
 
+use crate::build::{BuildError, Cause, Materials, PluginError};
 use crate::chain::{Chain, ChainBuilder};
 use crate::role::Router;
 use crate::router::{Target, UpstreamId};
+use crate::shared::Shared;
 use crate::split::{Distribution, NoWeight};
 use condition::{Answer, Condition, Model};
 use path::PathIndex;
@@ -32,7 +34,7 @@ pub struct RouteTable {
     /// What each route asks for beyond what the index of paths has settled.
     conditions: Box<[Condition]>,
     paths: PathIndex,
-    unmatched: Arc<Chain>,
+    global: Chain,
 }
 
 /// What a request's head says about its route.
@@ -48,31 +50,53 @@ pub enum Found<'t> {
 }
 
 impl RouteTable {
-    /// Builds the routes of a configuration, their chains and their splits.
+    /// Builds the routes of a configuration, their chains and their splits. What must
+    /// survive a reload is found in `shared`.
     ///
     /// # Errors
     ///
-    /// The first route that names an upstream that does not exist, or that has no
-    /// target of a weight above zero.
-    pub fn new(config: &Config) -> Result<Self, BuildError> {
+    /// Everything that cannot be built: plugins, and routes that name an upstream that
+    /// does not exist, have no target of a weight above zero, or have an authenticator of
+    /// their own where a route matches by model.
+    pub fn new(
+        config: &Config,
+        shared: &Shared,
+        materials: &dyn Materials,
+    ) -> Result<Self, Vec<BuildError>> {
+        let mut errors = Vec::new();
+        let global = ChainBuilder::default()
+            .plugins(&config.chain, shared, materials)
+            .unwrap_or_else(|failed| {
+                errors.extend(failed.into_iter().map(|failed| plugin_error(None, failed)));
+                ChainBuilder::default()
+            });
         let upstreams: Vec<&Name> = config.upstreams.keys().collect();
-        let global = ChainBuilder::default().plugins(&config.chain);
-        let unmatched = Arc::new(global.build());
-        let routes = config.routes.iter().enumerate().map(|(index, route)| {
+        let plain = Arc::new(global.for_route().build());
+        let by_model = config
+            .routes
+            .iter()
+            .any(|route| !route.matches.models.is_empty());
+        let mut routes = Vec::with_capacity(config.routes.len());
+        for (index, route) in config.routes.iter().enumerate() {
             let chain = match route.chain.as_slice() {
-                [] => Arc::clone(&unmatched),
-                own => Arc::new(global.clone().plugins(own).build()),
+                [] => Ok(Arc::clone(&plain)),
+                own => own_chain(&global, route, own, by_model, shared, materials),
             };
-            Route::new(index, route, chain, &upstreams)
-        });
-        let routes = routes.collect::<Result<_, _>>()?;
+            match chain.and_then(|chain| Route::new(index, route, chain, &upstreams)) {
+                Ok(route) => routes.push(route),
+                Err(failed) => errors.extend(failed),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         let matches = || config.routes.iter().map(|route| &route.matches);
         let paths = PathIndex::new(matches().map(|matches| matches.path.as_ref()));
         Ok(Self {
-            routes,
+            routes: routes.into(),
             conditions: matches().map(Condition::new).collect(),
             paths,
-            unmatched,
+            global: global.build(),
         })
     }
 
@@ -103,10 +127,11 @@ impl RouteTable {
         self.routes.iter()
     }
 
-    /// The chain of requests that no route matches: the global one. It may name
-    /// them and hear of them; there is nowhere to send them.
-    pub fn unmatched(&self) -> &Chain {
-        &self.unmatched
+    /// The global chain. Its authenticators see every request before a route is looked
+    /// for. The rest of it is for requests that no route matches: it may name them and
+    /// hear of them; there is nowhere to send them.
+    pub fn global(&self) -> &Chain {
+        &self.global
     }
 
     /// The first route that matches or may match.
@@ -157,10 +182,10 @@ impl Route {
         route: &route::Route,
         chain: Arc<Chain>,
         upstreams: &[&Name],
-    ) -> Result<Self, BuildError> {
-        let refuse = |cause| BuildError {
-            route: route.name.clone(),
-            cause,
+    ) -> Result<Self, Vec<BuildError>> {
+        let refuse = |cause| {
+            let route = Some(route.name.clone());
+            vec![BuildError { route, cause }]
         };
         let targets = route.split.iter().map(|target| weighted(target, upstreams));
         let targets: Vec<_> = targets.collect::<Result<_, _>>().map_err(refuse)?;
@@ -190,7 +215,8 @@ impl Route {
         self.index
     }
 
-    /// The plugins: the global ones, then the route's own.
+    /// The plugins: the global ones, then the route's own. Of the authenticators it has
+    /// only the route's own: the others have run by now.
     pub fn chain(&self) -> &Chain {
         &self.chain
     }
@@ -236,33 +262,37 @@ fn weighted(target: &route::Target, upstreams: &[&Name]) -> Result<(Weight, Targ
     Ok((target.weight, built))
 }
 
-/// A route that cannot be built. [`penstock_config::parse`] refuses such a file with
-/// the place of the mistake; this is for configurations made otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BuildError {
-    /// The route.
-    pub route: Name,
-    /// What is wrong with it.
-    pub cause: Cause,
-}
-
-/// What is wrong with a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// A target names an upstream that does not exist.
-    UnknownUpstream(Name),
-    /// No target has a weight above zero.
-    NoWeight,
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "route `{}`: ", self.route)?;
-        match &self.cause {
-            Cause::UnknownUpstream(name) => write!(f, "there is no upstream `{name}`"),
-            Cause::NoWeight => NoWeight.fmt(f),
+/// The chain of a route that has plugins of its own.
+fn own_chain(
+    global: &ChainBuilder,
+    route: &route::Route,
+    own: &[Plugin],
+    by_model: bool,
+    shared: &Shared,
+    materials: &dyn Materials,
+) -> Result<Arc<Chain>, Vec<BuildError>> {
+    let name = || Some(route.name.clone());
+    let built = global.for_route().plugins(own, shared, materials);
+    let chain = match built {
+        Ok(builder) => builder.build(),
+        Err(failed) => {
+            let failed = failed.into_iter();
+            return Err(failed.map(|failed| plugin_error(name(), failed)).collect());
         }
+    };
+    if by_model && chain.authenticates() {
+        // No byte of a body is read for a client whom nobody knows.
+        return Err(vec![BuildError {
+            route: name(),
+            cause: Cause::LateAuthenticator,
+        }]);
+    }
+    Ok(Arc::new(chain))
+}
+
+fn plugin_error(route: Option<Name>, (index, error): (usize, PluginError)) -> BuildError {
+    BuildError {
+        route,
+        cause: Cause::Plugin { index, error },
     }
 }
-
-impl std::error::Error for BuildError {}

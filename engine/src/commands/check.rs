@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use penstock_plugins::Shared;
+
 use super::{complain, say};
 use crate::generation::Generation;
 use crate::live::Source;
@@ -45,13 +47,9 @@ fn examine(file: &Path) -> Result<String, String> {
         config.upstreams.len(),
         config.routes.len()
     );
-    if let Err(errors) = Generation::build(1, config, Transport::Epoll, &telemetry) {
-        wrong.extend(
-            errors
-                .to_string()
-                .lines()
-                .map(|line| format!("{name}: {line}")),
-        );
+    let shared = Shared::default();
+    if let Err(errors) = Generation::build(1, config, Transport::Epoll, &telemetry, &shared) {
+        wrong.extend(errors.0.iter().map(|error| format!("{name}: {error}")));
     }
     if wrong.is_empty() {
         Ok(format!("{name}: good ({counts})"))

@@ -4,9 +4,9 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::TRANSFER_ENCODING;
-use http::{StatusCode, Version};
-use penstock_plugins::{Kind, Outcome, Refusal};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, StatusCode, Version};
+use penstock_plugins::{Kind, Outcome, Readers, Refusal};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::{FailToProxy, Session};
@@ -26,10 +26,20 @@ pub(super) fn head(
     ctx.attempts.answered = true;
     ctx.status = head.status.as_u16();
     let generation = ctx.generation();
-    if let Some(route) = ctx.route.and_then(|index| generation.routes.get(index)) {
+    // What follows a 101 is another protocol, and no body to read or to change.
+    let route = ctx.route.filter(|_| !head.status.is_informational());
+    if let Some(route) = route.and_then(|index| generation.routes.get(index)) {
         ctx.readers = route.chain().response(&mut ctx.exchange, head);
     }
     edits::apply(&ctx.exchange.response, head)?;
+    let has_body = has_body(&session.req_header().method, head.status);
+    if ctx.readers.rewrites() {
+        forget_length(head, has_body)?;
+    }
+    if !has_body {
+        // Nor may a reader make one.
+        ctx.readers = Readers::default();
+    }
     if session.req_header().version < Version::HTTP_11
         && head.remove_header(&TRANSFER_ENCODING).is_some()
     {
@@ -39,16 +49,35 @@ pub(super) fn head(
     Ok(())
 }
 
+/// Whether such an answer can have a body (RFC 9110 section 6.4.1).
+fn has_body(method: &Method, status: StatusCode) -> bool {
+    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    !bodiless && *method != Method::HEAD
+}
+
+/// Frames a body that may have another length than the upstream says. Pingora writes
+/// chunks to an HTTP/1.1 client and takes the header away for an HTTP/2 one.
+fn forget_length(head: &mut ResponseHeader, has_body: bool) -> Result<()> {
+    head.remove_header(&CONTENT_LENGTH);
+    if has_body && !head.headers.contains_key(TRANSFER_ENCODING) {
+        // An upstream of HTTP/1.0 knows no chunks, we do.
+        head.set_version(Version::HTTP_11);
+        head.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+    }
+    Ok(())
+}
+
 /// A piece of the upstream's body, on its way to the client.
-pub(super) fn chunk(ctx: &mut Context, chunk: Option<&Bytes>, last: bool) {
-    if let Some(chunk) = chunk.filter(|chunk| !chunk.is_empty()) {
+pub(super) fn chunk(ctx: &mut Context, chunk: &mut Option<Bytes>, last: bool) {
+    if !ctx.readers.is_empty() && (last || chunk.is_some()) {
+        let piece = chunk.take().unwrap_or_default();
+        let piece = ctx.readers.chunk(&mut ctx.exchange, piece, last);
+        // To HTTP/1 an empty chunk would be the last one.
+        *chunk = (!piece.is_empty()).then_some(piece);
+    }
+    if let Some(chunk) = chunk.as_ref().filter(|chunk| !chunk.is_empty()) {
         ctx.first_byte.get_or_insert_with(Instant::now);
         ctx.response_bytes += chunk.len() as u64;
-    }
-    if !ctx.readers.is_empty() {
-        let empty = Bytes::new();
-        ctx.readers
-            .chunk(&mut ctx.exchange, chunk.unwrap_or(&empty), last);
     }
 }
 
@@ -188,5 +217,42 @@ fn by_upstream(cause: &ErrorType) -> Failure {
             "upstream_failed",
             "The upstream server could not be reached or closed the connection.",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forgotten(method: Method, status: u16, headers: &[(&'static str, &str)]) -> ResponseHeader {
+        let mut head = ResponseHeader::build(status, None).unwrap();
+        for (name, value) in headers {
+            head.insert_header(*name, *value).unwrap();
+        }
+        let has_body = has_body(&method, head.status);
+        forget_length(&mut head, has_body).unwrap();
+        assert!(!head.headers.contains_key(CONTENT_LENGTH));
+        head
+    }
+
+    #[test]
+    fn a_body_of_unknown_length_is_chunked_once() {
+        for headers in [
+            &[("content-length", "5")][..],
+            &[("transfer-encoding", "chunked")],
+            &[],
+        ] {
+            let head = forgotten(Method::POST, 200, headers);
+            let framing: Vec<_> = head.headers.get_all(TRANSFER_ENCODING).iter().collect();
+            assert_eq!(framing, ["chunked"], "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_body_has_no_framing() {
+        for (method, status) in [(Method::HEAD, 200), (Method::POST, 204), (Method::GET, 304)] {
+            let head = forgotten(method, status, &[("content-length", "5")]);
+            assert!(head.headers.is_empty(), "{status}");
+        }
     }
 }

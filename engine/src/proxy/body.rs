@@ -1,15 +1,16 @@
 //! A request's body that was read before an upstream was chosen.
 //!
 //! It is kept as the pieces that it arrived in: they are scanned as they come and sent
-//! on as they are, so that a body is not copied for having been looked at. Editing the
-//! model's name cuts the pieces around it.
+//! on as they are, so that a body is not copied for having been looked at. Editing it
+//! cuts the pieces around what changes.
 
 use bytes::{Bytes, BytesMut};
 use pingora_error::Error;
 use pingora_proxy::Session;
 use prometheus::IntGauge;
 
-use penstock_plugins::json::{Field, ModelScanner, ScanError};
+use penstock_plugins::BodyEdits;
+use penstock_plugins::json::Scanner;
 
 /// A whole body.
 pub struct Body {
@@ -33,7 +34,7 @@ impl Body {
     pub(super) async fn read(
         session: &mut Session,
         limit: usize,
-        scanner: Option<&mut ModelScanner>,
+        scanner: Option<&mut Scanner>,
         kept: &IntGauge,
     ) -> Result<Option<Body>, ReadError> {
         if session.is_body_empty() {
@@ -100,40 +101,10 @@ impl Body {
         joined
     }
 
-    /// Puts `new` in the place of a field's value; every other byte stays as it was.
-    pub(super) fn replace(&mut self, field: &Field, new: Bytes) {
-        let mut pieces = Vec::with_capacity(self.pieces.len() + 2);
-        let mut at = 0;
-        let mut placed = false;
-        for piece in &self.pieces {
-            let end = at + piece.len();
-            let before = piece.slice(..field.start().clamp(at, end) - at);
-            let after = piece.slice(field.end().clamp(at, end) - at..);
-            pieces.push(before);
-            if !placed && end > field.start() {
-                pieces.push(new.clone());
-                placed = true;
-            }
-            pieces.push(after);
-            at = end;
-        }
-        pieces.retain(|piece| !piece.is_empty());
-        self.len = pieces.iter().map(Bytes::len).sum();
-        self.pieces = pieces;
-    }
-}
-
-/// What the scan of a body says about its model.
-pub(super) fn model(scanner: ModelScanner) -> Result<Option<Field>, ScanError> {
-    use penstock_plugins::json::Fault;
-    match scanner.finish() {
-        // An array or a bare value cannot hold a model; whether it is welcome is for the
-        // upstream to say.
-        Err(ScanError {
-            fault: Fault::NotAnObject,
-            ..
-        }) => Ok(None),
-        other => other,
+    /// Makes the changes that plugins asked for.
+    pub(super) fn edit(&mut self, edits: &BodyEdits) {
+        self.pieces = edits.apply(&self.pieces);
+        self.len = self.pieces.iter().map(Bytes::len).sum();
     }
 }
 
@@ -180,56 +151,5 @@ impl Kept {
 impl Drop for Kept {
     fn drop(&mut self) {
         self.gauge.sub(self.bytes);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn body(pieces: &[&'static str]) -> Body {
-        let gauge = IntGauge::new("kept", "kept").unwrap();
-        let pieces: Vec<_> = pieces
-            .iter()
-            .map(|piece| Bytes::from_static(piece.as_bytes()))
-            .collect();
-        Body {
-            len: pieces.iter().map(Bytes::len).sum(),
-            pieces,
-            _kept: Kept::new(&gauge),
-        }
-    }
-
-    fn scan(body: &Body) -> Field {
-        let mut scanner = ModelScanner::new();
-        body.pieces()
-            .iter()
-            .for_each(|piece| scanner.push(piece).unwrap());
-        scanner.finish().unwrap().unwrap()
-    }
-
-    #[test]
-    fn the_model_is_replaced_wherever_the_pieces_are_cut() {
-        let whole = r#"{"model":"gpt-4o","messages":[]}"#;
-        for first in 1..whole.len() {
-            for second in first..whole.len() {
-                let pieces = [&whole[..first], &whole[first..second], &whole[second..]];
-                let pieces: Vec<_> = pieces
-                    .into_iter()
-                    .filter(|piece| !piece.is_empty())
-                    .collect();
-                let mut body = body(&pieces);
-                let field = scan(&body);
-                body.replace(&field, Bytes::from_static(b"\"llama\""));
-                let expected = r#"{"model":"llama","messages":[]}"#;
-                assert_eq!(body.len(), expected.len(), "cut at {first} and {second}");
-                assert_eq!(
-                    body.joined(),
-                    expected.as_bytes(),
-                    "cut at {first} and {second}"
-                );
-                assert!(body.pieces().iter().all(|piece| !piece.is_empty()));
-            }
-        }
     }
 }

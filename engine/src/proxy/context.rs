@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use penstock_plugins::{Arrival, Exchange, Outcome, Readers, Refusal, Target};
+use penstock_plugins::{Arrival, Dialect, Exchange, Outcome, Readers, Refusal, Target};
 
 use super::body::Body;
 use super::replay::Hold;
-use crate::generation::{Generation, Shared};
+use crate::generation::Generation;
 use crate::telemetry::RouteMetrics;
 use crate::upstream::{Endpoint, Upstream};
 
 /// One request's state, from its head to its end.
 pub struct Context {
     /// The generation that this request sees, from its first phase to its last.
-    pub generation: Shared,
+    pub generation: Arc<Generation>,
     /// What was known when the head had arrived.
     pub(super) arrival: Arrival,
     /// What plugins see and ask for.
@@ -65,7 +65,7 @@ pub struct Attempts {
 }
 
 impl Context {
-    pub(super) fn new(generation: Shared) -> Context {
+    pub(super) fn new(generation: Arc<Generation>) -> Context {
         let arrival = Arrival {
             id: rand::random(),
             client: None,
@@ -73,6 +73,7 @@ impl Context {
             at: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default(),
+            dialect: Dialect::Plain,
         };
         Context {
             generation,

@@ -53,7 +53,7 @@ fn first_byte(ctx: &Context) -> Option<Duration> {
 fn observe(session: &Session, ctx: &mut Context, outcome: Outcome, duration: Duration) {
     let generation = ctx.generation();
     let route = ctx.route.and_then(|index| generation.routes.get(index));
-    let chain = route.map_or(generation.routes.unmatched(), |route| route.chain());
+    let chain = route.map_or(generation.routes.global(), |route| route.chain());
     let head = session.req_header();
     let upstream = ctx
         .target

@@ -1,11 +1,11 @@
-//! Before an upstream is chosen: the route, the plugins that may refuse, the body if
-//! anyone needs it, and the target.
+//! Before an upstream is chosen: who asks, the route, the plugins that may refuse, the
+//! body if anyone needs it, and the target.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{StatusCode, Version};
-use penstock_plugins::json::{Field, ModelScanner};
-use penstock_plugins::{Exchange, Found, Kind, Refusal, Route};
+use penstock_plugins::json::{Fault, ScanError, Scanner};
+use penstock_plugins::{Arrival, Dialect, Exchange, Facts, Found, Kind, Refusal, Route};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
@@ -33,8 +33,9 @@ pub(super) async fn admit(proxy: &Proxy, session: &mut Session, ctx: &mut Contex
         .client_addr()
         .and_then(|address| address.as_inet())
         .map(|address| address.ip());
-    ctx.exchange = Exchange::new(penstock_plugins::Arrival {
+    ctx.exchange = Exchange::new(Arrival {
         client,
+        dialect: Dialect::of(session.req_header().uri.path()),
         ..ctx.arrival
     });
     if session.req_header().version < Version::HTTP_11 && !session.is_body_empty() {
@@ -54,60 +55,62 @@ pub(super) async fn admit(proxy: &Proxy, session: &mut Session, ctx: &mut Contex
 
 async fn examine(proxy: &Proxy, session: &mut Session, ctx: &mut Context) -> Result<(), Stop> {
     let generation = ctx.generation();
+    let global = generation.routes.global();
+    // First of all, so that a client whom nobody knows learns nothing of limits and routes,
+    // and nothing of its body is read.
+    global.authenticate(&mut ctx.exchange, session.req_header())?;
     let limit = body_limit(ctx);
     if body::declared_length(session).is_some_and(|declared| declared as u64 > limit as u64) {
         return Err(too_large(proxy, limit).into());
     }
-    let mut model = None;
     let route = match generation.routes.find(session.req_header()) {
         Found::Route(route) => Some(route),
         Found::None => None,
         Found::NeedsModel => {
-            model = keep_body(proxy, session, ctx, true).await?;
-            let name = model.as_ref().map(Field::value);
+            keep_body(proxy, session, ctx, true).await?;
+            let model = ctx.exchange.model();
             generation
                 .routes
-                .find_with_model(session.req_header(), name)
+                .find_with_model(session.req_header(), model)
         }
     };
     let Some(route) = route else {
-        generation
-            .routes
-            .unmatched()
-            .request(&mut ctx.exchange, session.req_header())?;
+        global.request(&mut ctx.exchange, session.req_header())?;
         return Err(no_route(session).into());
     };
     ctx.route = Some(route.index());
     ctx.exchange.enter(route);
-    route
-        .chain()
-        .request(&mut ctx.exchange, session.req_header())?;
+    let chain = route.chain();
+    chain.authenticate(&mut ctx.exchange, session.req_header())?;
+    chain.request(&mut ctx.exchange, session.req_header())?;
 
     if ctx.body.is_none() && wants_body(route, session) {
-        model = keep_body(proxy, session, ctx, route.needs_model()).await?;
+        keep_body(proxy, session, ctx, route.needs_body()).await?;
     }
-    if route.chain().needs_body() {
+    if chain.needs_body() {
+        if ctx.exchange.facts().is_none() {
+            ctx.exchange.learn(Facts::default());
+        }
         let whole = ctx.body.as_mut().map(Body::joined).unwrap_or_default();
-        route
-            .chain()
-            .body(&mut ctx.exchange, session.req_header(), &whole)?;
+        chain.body(&mut ctx.exchange, session.req_header(), &whole)?;
     }
-    aim(session, ctx, route, model);
+    aim(session, ctx, route);
     Ok(())
 }
 
 /// Chooses the target, and edits the body for it.
-fn aim(session: &mut Session, ctx: &mut Context, route: &Route, model: Option<Field>) {
+fn aim(session: &mut Session, ctx: &mut Context, route: &Route) {
     let target = route
         .router()
         .target(&ctx.exchange, session.req_header())
         .clone();
     if let Some(mut body) = ctx.body.take() {
-        if let (Some(field), Some(new)) = (&model, &target.model) {
-            body.replace(
-                field,
-                serde_json::Value::from(new.as_str()).to_string().into(),
-            );
+        let renamed = target.model.as_ref().zip(ctx.exchange.facts());
+        if let Some(edit) = renamed.and_then(|(new, facts)| facts.rename_model(new.as_str())) {
+            ctx.exchange.body_edits.add(edit);
+        }
+        if !ctx.exchange.body_edits.is_empty() {
+            body.edit(&ctx.exchange.body_edits);
         }
         replay::install(session, ctx, &body);
         ctx.body = Some(body);
@@ -121,15 +124,15 @@ fn wants_body(route: &Route, session: &mut Session) -> bool {
     (route.needs_body() || may_repeat) && !session.is_body_empty()
 }
 
-/// Reads the body into the context. Returns its model if asked for.
+/// Reads the body into the context, and what is to be known of it into the exchange.
 async fn keep_body(
     proxy: &Proxy,
     session: &mut Session,
     ctx: &mut Context,
-    find_model: bool,
-) -> Result<Option<Field>, Stop> {
+    scanned: bool,
+) -> Result<(), Stop> {
     let limit = body_limit(ctx);
-    let mut scanner = (find_model && may_hold_model(session)).then(ModelScanner::new);
+    let mut scanner = (scanned && may_be_json(session)).then(Scanner::new);
     match Body::read(
         session,
         limit,
@@ -143,23 +146,35 @@ async fn keep_body(
         Err(ReadError::Client(error)) => return Err(Stop::Client(error)),
     }
     ctx.request_bytes = ctx.body.as_ref().map_or(0, Body::len) as u64;
-    match scanner {
-        Some(scanner) if ctx.body.is_some() => body::model(scanner).map_err(|error| {
-            let message = format!("{error}");
+    if scanned {
+        let scanner = scanner.filter(|_| ctx.body.is_some());
+        let facts = scanner.map_or_else(|| Ok(Facts::default()), facts)?;
+        ctx.exchange.learn(facts);
+    }
+    Ok(())
+}
+
+/// What the scan of a body found. An array or a bare value has no fields to act on;
+/// whether it is welcome is for the plugins and the upstream to say.
+fn facts(scanner: Scanner) -> Result<Facts, Box<Refusal>> {
+    match scanner.finish() {
+        Err(ScanError {
+            fault: Fault::NotAnObject,
+            ..
+        }) => Ok(Facts::default()),
+        scanned => scanned.map_err(|error| {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
                 Kind::InvalidRequest,
                 "invalid_json",
-                message,
+                error.to_string(),
             )
-            .into()
         }),
-        _ => Ok(None),
     }
 }
 
 /// Whether the body can be JSON: its type says so, or says nothing.
-fn may_hold_model(session: &Session) -> bool {
+fn may_be_json(session: &Session) -> bool {
     let Some(value) = session.req_header().headers.get(CONTENT_TYPE) else {
         return true;
     };
@@ -199,12 +214,7 @@ fn no_route(session: &Session) -> Box<Refusal> {
         head.method,
         respond::shown(head.uri.path())
     );
-    Refusal::new(
-        StatusCode::NOT_FOUND,
-        Kind::InvalidRequest,
-        "no_route",
-        message,
-    )
+    Refusal::new(StatusCode::NOT_FOUND, Kind::NotFound, "no_route", message)
 }
 
 /// Counts a body that streams through, and ends it at the limit.

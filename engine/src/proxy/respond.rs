@@ -1,15 +1,16 @@
 //! The only place that writes answers of our own to clients.
 //!
-//! On `/v1/*`, which is where the SDKs of model APIs call, errors have the JSON shape
-//! that OpenAI documents (<https://platform.openai.com/docs/guides/error-codes>), so that
-//! an SDK raises its own exception for them. Elsewhere they are a line of plain text.
+//! Where the SDKs of model APIs call, errors have the JSON shape that they document, so
+//! that an SDK raises its own exception for them: OpenAI's
+//! (<https://platform.openai.com/docs/guides/error-codes>) or Anthropic's
+//! (<https://docs.anthropic.com/en/api/errors>). Elsewhere they are a line of plain text.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method};
-use penstock_plugins::{Outcome, Refusal};
+use penstock_plugins::{Dialect, Exchange, Kind, Outcome, Refusal, request_id};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -61,7 +62,7 @@ pub(super) async fn write(
     ctx: &mut Context,
     refusal: &Refusal,
 ) -> Result<()> {
-    let (content_type, body) = render(session.req_header().uri.path(), refusal);
+    let (content_type, body) = render(&ctx.exchange, refusal);
     let mut head = ResponseHeader::build(refusal.status, Some(refusal.headers.len() + 4))?;
     head.insert_header(CONTENT_TYPE, HeaderValue::from_static(content_type))?;
     head.insert_header(CONTENT_LENGTH, body.len())?;
@@ -81,23 +82,45 @@ pub(super) async fn write(
     Ok(())
 }
 
-fn render(path: &str, refusal: &Refusal) -> (&'static str, Bytes) {
-    if path.starts_with("/v1/") {
-        let error = serde_json::json!({
-            "error": {
-                "message": refusal.message,
-                "type": refusal.kind.as_str(),
-                "param": null,
-                "code": refusal.code,
-            }
-        });
-        ("application/json", error.to_string().into())
-    } else {
-        (
-            "text/plain; charset=utf-8",
-            format!("{}\n", refusal.message).into(),
-        )
+fn render(exchange: &Exchange, refusal: &Refusal) -> (&'static str, Bytes) {
+    let error = match exchange.dialect() {
+        Dialect::OpenAi => openai(refusal),
+        Dialect::Anthropic => anthropic(exchange, refusal),
+        Dialect::Plain => {
+            let line = format!("{}\n", refusal.message);
+            return ("text/plain; charset=utf-8", line.into());
+        }
+    };
+    ("application/json", error.to_string().into())
+}
+
+fn openai(refusal: &Refusal) -> serde_json::Value {
+    let kind = match refusal.kind {
+        // OpenAI has no word of its own for it.
+        Kind::NotFound => Kind::InvalidRequest,
+        kind => kind,
+    };
+    serde_json::json!({
+        "error": {
+            "message": refusal.message,
+            "type": kind.as_str(),
+            "param": null,
+            "code": refusal.code,
+        }
+    })
+}
+
+fn anthropic(exchange: &Exchange, refusal: &Refusal) -> serde_json::Value {
+    let mut error = serde_json::json!({
+        "type": "error",
+        "error": { "type": refusal.kind.as_str(), "message": refusal.message },
+    });
+    let mut notes = exchange.notes().iter();
+    let id = notes.find(|note| note.name == request_id::NOTE);
+    if let (Some(id), Some(error)) = (id, error.as_object_mut()) {
+        error.insert("request_id".into(), id.value.as_ref().into());
     }
+    error
 }
 
 /// Reads on for a while after the answer: closing with bytes unread would reset the
@@ -124,38 +147,62 @@ pub(super) fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
-    use penstock_plugins::Kind;
+    use penstock_plugins::Arrival;
 
     use super::*;
 
-    #[test]
-    fn model_apis_get_the_shape_that_their_sdks_read() {
-        let refusal = Refusal::new(
-            StatusCode::NOT_FOUND,
-            Kind::InvalidRequest,
-            "no_route",
-            "No \"route\".",
-        );
-        let (content_type, body) = render("/v1/chat/completions", &refusal);
+    fn no_route(path: &str, id: Option<&'static str>) -> (&'static str, Bytes) {
+        let mut exchange = Exchange::new(Arrival {
+            id: 1,
+            client: None,
+            generation: 1,
+            at: Duration::ZERO,
+            dialect: Dialect::of(path),
+        });
+        if let Some(id) = id {
+            exchange.note(request_id::NOTE, id);
+        }
+        let message = "No \"route\".";
+        let refusal = Refusal::new(StatusCode::NOT_FOUND, Kind::NotFound, "no_route", message);
+        render(&exchange, &refusal)
+    }
+
+    fn json(path: &str, id: Option<&'static str>) -> serde_json::Value {
+        let (content_type, body) = no_route(path, id);
         assert_eq!(content_type, "application/json");
-        let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(value["error"]["message"], "No \"route\".");
-        assert_eq!(value["error"]["type"], "invalid_request_error");
-        assert_eq!(value["error"]["code"], "no_route");
-        assert!(value["error"]["param"].is_null());
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    #[test]
+    fn sdks_of_openai_get_the_shape_that_they_read() {
+        for path in ["/v1/chat/completions", "/openai/deployments/x/embeddings"] {
+            let value = json(path, Some("id"));
+            let wanted = serde_json::json!({ "error": {
+                "message": "No \"route\".",
+                "type": "invalid_request_error",
+                "param": null,
+                "code": "no_route",
+            }});
+            assert_eq!(value, wanted);
+        }
+    }
+
+    #[test]
+    fn sdks_of_anthropic_get_the_shape_that_they_read() {
+        let mut wanted = serde_json::json!({
+            "type": "error",
+            "error": { "type": "not_found_error", "message": "No \"route\"." },
+        });
+        assert_eq!(json("/v1/messages", None), wanted);
+        wanted["request_id"] = "id".into();
+        assert_eq!(json("/v1/messages", Some("id")), wanted);
     }
 
     #[test]
     fn everyone_else_gets_a_line() {
-        let refusal = Refusal::new(
-            StatusCode::NOT_FOUND,
-            Kind::InvalidRequest,
-            "no_route",
-            "No route.",
-        );
-        let (content_type, body) = render("/v1", &refusal);
+        let (content_type, body) = no_route("/v1", None);
         assert_eq!(content_type, "text/plain; charset=utf-8");
-        assert_eq!(body, "No route.\n");
+        assert_eq!(body, "No \"route\".\n");
     }
 
     #[test]

@@ -49,6 +49,7 @@ mod cli;
 mod client_gone;
 mod crash;
 mod drain;
+mod errors;
 mod examples;
 mod harness;
 mod limits;

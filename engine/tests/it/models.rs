@@ -87,6 +87,9 @@ async fn a_body_that_cannot_be_understood_is_refused(transport: Transport) {
             r#"{"model":"small","mod\u0065l":"llama-3"}"#,
             r#"{"model":"small""#,
             r#"{"model":small}"#,
+            r#"{"model":"small","max_tokens":1,"max_tokens":9000}"#,
+            r#"{"model":"small","Max_Tokens":9000}"#,
+            r#"{"model":"small","stream":"yes"}"#,
             r#"{"model":"small"} trailing"#,
         ] {
             let answer = client.answer(post("/v1/chat/completions", body)).await;

@@ -7,6 +7,8 @@ use http::{Method, Request, Response, StatusCode};
 use penstock_config::plugin;
 
 use super::*;
+use crate::build::Given;
+use crate::dialect::Dialect;
 use crate::ending::Outcome;
 use crate::exchange::Arrival;
 use crate::refusal::{Kind, Refusal};
@@ -68,21 +70,43 @@ impl RequestFilter for Budget {
 }
 
 impl ResponseFilter for Budget {
-    fn response(&self, _: &mut Exchange, head: &response::Parts) -> Option<Box<dyn BodyReader>> {
+    fn response(&self, _: &mut Exchange, head: &response::Parts) -> Option<Reading> {
         let reader = Counter(self.state);
-        head.status
-            .is_success()
-            .then(|| Box::new(reader) as Box<dyn BodyReader>)
+        head.status.is_success().then(|| Reading::watch(reader))
     }
 }
 
 struct Counter(Slot<Reserved>);
 
 impl BodyReader for Counter {
-    fn chunk(&mut self, exchange: &mut Exchange, chunk: &Bytes, _: bool) {
+    fn chunk(&mut self, exchange: &mut Exchange, chunk: Bytes, _: bool) -> Bytes {
         if let Some(reserved) = exchange.peek_mut(self.0) {
             reserved.used += chunk.len() as u64;
         }
+        chunk
+    }
+}
+
+/// Gives back a byte less of each piece than it gets, and all of them at the end.
+struct Withholder(Vec<u8>);
+
+impl BodyReader for Withholder {
+    fn chunk(&mut self, _: &mut Exchange, mut chunk: Bytes, last: bool) -> Bytes {
+        if !chunk.is_empty() {
+            self.0.extend(chunk.split_off(chunk.len() - 1));
+        }
+        match last {
+            true => [&chunk[..], &self.0].concat().into(),
+            false => chunk,
+        }
+    }
+}
+
+struct Withholding;
+
+impl ResponseFilter for Withholding {
+    fn response(&self, _: &mut Exchange, _: &response::Parts) -> Option<Reading> {
+        Some(Reading::rewrite(Withholder(Vec::new())))
     }
 }
 
@@ -105,6 +129,7 @@ impl Witness {
     fn part(name: &'static str, refuses: bool) -> Parts {
         let witness = Arc::new(Self { name, refuses });
         Parts {
+            authenticator: Some(witness.clone()),
             request: Some(witness.clone()),
             body: Some(witness.clone()),
             cache: Some(witness.clone()),
@@ -121,6 +146,12 @@ impl Witness {
             return Err(refusal.because(format!("{} refuses", self.name)));
         }
         Ok(())
+    }
+}
+
+impl Authenticator for Witness {
+    fn authenticate(&self, exchange: &mut Exchange, _: &request::Parts) -> Verdict {
+        self.judge(exchange)
     }
 }
 
@@ -156,6 +187,7 @@ fn exchange() -> Exchange {
         client: None,
         generation: 1,
         at: Duration::from_secs(1),
+        dialect: Dialect::OpenAi,
     })
 }
 
@@ -189,15 +221,23 @@ const ENDING: Ending<'static> = Ending {
     attempts: 0,
 };
 
+fn built(plugins: &[Plugin]) -> Chain {
+    let (shared, materials) = (Shared::default(), Given::default());
+    let builder = ChainBuilder::default().plugins(plugins, &shared, &materials);
+    builder.unwrap().build()
+}
+
 fn names(exchange: &Exchange) -> Vec<&'static str> {
     exchange.notes().iter().map(|note| note.name).collect()
 }
 
 #[test]
 fn an_empty_chain_lets_everything_pass_and_asks_for_nothing() {
-    let chain = ChainBuilder::default().plugins(&[]).build();
+    let chain = built(&[]);
     let mut exchange = exchange();
     assert!(!chain.needs_body());
+    assert!(chain.authenticate(&mut exchange, &request()).is_ok());
+    assert!(!chain.authenticates());
     assert!(chain.request(&mut exchange, &request()).is_ok());
     assert!(chain.body(&mut exchange, &request(), &Bytes::new()).is_ok());
     assert!(
@@ -218,11 +258,12 @@ fn filters_are_asked_in_order_until_one_refuses() {
         .part(Witness::part("second", true))
         .part(Witness::part("third", false))
         .build();
-    for body in [false, true] {
+    for role in 0..3 {
         let mut exchange = exchange();
-        let verdict = match body {
-            false => chain.request(&mut exchange, &request()),
-            true => chain.body(&mut exchange, &request(), &Bytes::new()),
+        let verdict = match role {
+            0 => chain.authenticate(&mut exchange, &request()),
+            1 => chain.request(&mut exchange, &request()),
+            _ => chain.body(&mut exchange, &request(), &Bytes::new()),
         };
         let refusal = verdict.unwrap_err();
         assert_eq!(refusal.to_string(), "403 denied: second refuses");
@@ -243,7 +284,9 @@ fn what_was_reserved_is_settled_however_the_exchange_ends() {
     chain.request(&mut served, &request()).unwrap();
     assert_eq!((wide.left(), narrow.left()), (90, 5));
     let mut readers = chain.response(&mut served, &response(StatusCode::OK));
-    readers.chunk(&mut served, &Bytes::from_static(b"abc"), false);
+    let piece = Bytes::from_static(b"abc");
+    assert_eq!(readers.chunk(&mut served, piece, false), "abc");
+    assert!(!readers.rewrites());
 
     let mut refused = exchange();
     let refusal = chain.request(&mut refused, &request()).unwrap_err();
@@ -273,6 +316,47 @@ fn a_filter_that_does_not_want_the_body_costs_nothing_per_piece() {
     let chain = builder.build();
     let failed = response(StatusCode::BAD_GATEWAY);
     assert!(chain.response(&mut exchange(), &failed).is_empty());
+}
+
+#[test]
+fn readers_see_what_those_before_them_gave() {
+    let mut builder = ChainBuilder::default().part(Parts {
+        response: Some(Arc::new(Withholding)),
+        ..Parts::default()
+    });
+    let budget = Budget::add_to(&mut builder, 100);
+    let chain = builder.build();
+    let mut exchange = exchange();
+    chain.request(&mut exchange, &request()).unwrap();
+    let mut readers = chain.response(&mut exchange, &response(StatusCode::OK));
+    assert!(readers.rewrites());
+    let mut sent = Vec::new();
+    for (piece, last) in [("abc", false), ("d", false), ("", true)] {
+        sent.push(readers.chunk(&mut exchange, Bytes::from_static(piece.as_bytes()), last));
+        let used = exchange.peek(budget.state).unwrap().used;
+        assert_eq!(used, sent.concat().len() as u64, "counted as sent");
+    }
+    assert_eq!(sent, ["ab", "", "cd"]);
+}
+
+#[test]
+fn an_authenticator_runs_once_for_a_request() {
+    let global = ChainBuilder::default().part(Witness::part("global", false));
+    let route = global.for_route();
+    let own = route.clone().part(Witness::part("own", false));
+    for (chain, wanted) in [
+        (global.build(), &["global"][..]),
+        (route.build(), &[]),
+        (own.build(), &["own"]),
+    ] {
+        let mut exchange = exchange();
+        chain.authenticate(&mut exchange, &request()).unwrap();
+        assert_eq!(names(&exchange), wanted);
+        assert_eq!(chain.authenticates(), !wanted.is_empty());
+    }
+    let mut exchange = exchange();
+    own.build().request(&mut exchange, &request()).unwrap();
+    assert_eq!(names(&exchange), ["global", "own"], "other roles run all");
 }
 
 #[test]
@@ -306,7 +390,7 @@ fn a_clone_of_a_builder_adds_to_itself_alone() {
 #[test]
 fn every_plugin_of_the_configuration_can_be_built() {
     let config = [Plugin::RequestId(plugin::RequestId::default())];
-    let chain = ChainBuilder::default().plugins(&config).build();
+    let chain = built(&config);
     let mut exchange = exchange();
     chain.request(&mut exchange, &request()).unwrap();
     assert_eq!(names(&exchange), ["request_id"]);

@@ -1,24 +1,28 @@
 //! The scanner's states.
 
-use super::text::{Escape, Key, Symbol, Value, plain_length};
-use super::{DEPTH_MAX, Fault, Field, ScanError};
+use crate::facts::Facts;
 
-/// Finds the top-level `model` field of a JSON object that arrives in pieces.
+use super::known::{Findings, Key, Known, Scalar};
+use super::text::{Escape, Symbol, UNIT_BYTES, Value, plain};
+use super::{DEPTH_MAX, Fault, ScanError};
+
+/// Finds the [`Facts`] of a JSON object that arrives in pieces.
 ///
-/// It allocates nothing but the field's value.
+/// It allocates nothing but the model's name.
 ///
 /// ```
-/// use penstock_plugins::json::ModelScanner;
+/// use penstock_plugins::json::Scanner;
 ///
-/// let mut scanner = ModelScanner::new();
+/// let mut scanner = Scanner::new();
 /// scanner.push(br#"{"mod"#)?;
 /// scanner.push(br#"el": "gpt-4o", "stream": true}"#)?;
-/// let model = scanner.finish()?;
-/// assert_eq!(model.as_ref().map(|field| field.value()), Some("gpt-4o"));
+/// let facts = scanner.finish()?;
+/// assert_eq!(facts.model(), Some("gpt-4o"));
+/// assert!(facts.stream);
 /// # Ok::<(), penstock_plugins::json::ScanError>(())
 /// ```
-#[derive(Debug)]
-pub struct ModelScanner {
+#[derive(Debug, Default)]
+pub struct Scanner {
     state: State,
     /// Arrays and objects around the place of reading.
     depth: usize,
@@ -26,30 +30,36 @@ pub struct ModelScanner {
     objects: u128,
     /// Bytes in the pieces so far.
     length: usize,
-    model: Model,
+    /// What was found so far.
+    findings: Findings,
+    /// The key that is read in [`State::KnownKey`].
+    key: Key,
+    /// The value that is read in [`State::Scalar`] of a field.
+    scalar: Scalar,
+    /// The value that is read in [`State::ModelText`].
+    model: Value,
 }
 
 /// What the next byte may be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 enum State {
     /// The opening brace of the whole.
+    #[default]
     Start,
     /// A key; `first`, also the end of an empty object.
     Key { first: bool },
     /// The colon after a key.
-    Colon { model: bool },
+    Colon,
     /// A value; `first`, also the end of an empty array.
     Value { first: bool },
-    /// The value of `model`.
-    ModelValue,
-    /// The inside of a string that is of no interest.
+    /// The inside of a string that is of no interest but for its length.
     Skipped { is_key: bool, escape: Escape },
-    /// The inside of a key of the outermost object.
-    TopKey { key: Key, escape: Escape },
+    /// The inside of a key that may be a known field's.
+    KnownKey { escape: Escape },
     /// The inside of the value of `model`.
     ModelText { escape: Escape },
-    /// The rest of a number or a literal.
-    Scalar,
+    /// The rest of a number or a literal, which may be a known field's.
+    Scalar { field: Option<Known> },
     /// A comma or a closing bracket.
     Next,
     /// White space.
@@ -58,30 +68,10 @@ enum State {
     Failed(ScanError),
 }
 
-/// How much is known of the field.
-#[derive(Debug)]
-enum Model {
-    Unseen,
-    Reading { start: usize, value: Value },
-    Found(Field),
-}
-
-impl Default for ModelScanner {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl ModelScanner {
+impl Scanner {
     /// A scanner at the beginning of a body.
     pub fn new() -> Self {
-        Self {
-            state: State::Start,
-            depth: 0,
-            objects: 0,
-            length: 0,
-            model: Model::Unseen,
-        }
+        Self::default()
     }
 
     /// Reads the next piece.
@@ -112,17 +102,16 @@ impl ModelScanner {
         Ok(())
     }
 
-    /// The field, once the body is whole; none if the object has no `model`.
+    /// The facts, once the body is whole.
     ///
     /// # Errors
     ///
     /// [`Fault::Truncated`] when the object has not ended, or the error of an
     /// earlier [`push`](Self::push).
-    pub fn finish(self) -> Result<Option<Field>, ScanError> {
-        match (self.state, self.model) {
-            (State::Failed(error), _) => Err(error),
-            (State::End, Model::Found(field)) => Ok(Some(field)),
-            (State::End, _) => Ok(None),
+    pub fn finish(self) -> Result<Facts, ScanError> {
+        match self.state {
+            State::Failed(error) => Err(error),
+            State::End => Ok(self.findings.finish()),
             _ => Err(ScanError {
                 fault: Fault::Truncated,
                 at: self.length,
@@ -130,20 +119,13 @@ impl ModelScanner {
         }
     }
 
-    /// Reads on by one byte or one string. A fault is in the last byte read.
+    /// Reads on by one byte, one string or one scalar. A fault is in the last byte read.
     fn step(&mut self, input: &mut Input<'_>) -> Result<(), Fault> {
         match self.state {
             State::Skipped { is_key, escape } => self.skip_text(input, is_key, escape),
-            State::TopKey { key, escape } => self.read_key(input, key, escape),
+            State::KnownKey { escape } => self.read_key(input, escape),
             State::ModelText { escape } => self.read_model(input, escape),
-            State::Scalar => {
-                let length = input.rest.iter().take_while(|b| is_scalar(**b)).count();
-                input.advance(length);
-                if !input.rest.is_empty() {
-                    self.state = State::Next;
-                }
-                Ok(())
-            }
+            State::Scalar { field } => self.read_scalar(input, field),
             _ => match input.next() {
                 Some(b' ' | b'\t' | b'\n' | b'\r') | None => Ok(()),
                 Some(byte) => self.punctuate(byte, input.offset() - 1),
@@ -154,35 +136,22 @@ impl ModelScanner {
     /// Takes a byte between strings and scalars that is not white space.
     fn punctuate(&mut self, byte: u8, at: usize) -> Result<(), Fault> {
         self.state = match (self.state, byte) {
-            (State::Start, b'{') => self.open(true)?,
+            (State::Start, b'{') => self.open(true, at)?,
             (State::Start, _) => return Err(Fault::NotAnObject),
-            (State::Key { .. }, b'"') if self.depth == 1 => State::TopKey {
-                key: Key::new(),
-                escape: Escape::None,
-            },
+            (State::Key { .. }, b'"') if self.findings.wants_keys(self.depth) => {
+                self.key = Key::default();
+                State::KnownKey {
+                    escape: Escape::None,
+                }
+            }
             (State::Key { .. }, b'"') => State::Skipped {
                 is_key: true,
                 escape: Escape::None,
             },
             (State::Key { first: true }, b'}') => self.close(true)?,
-            (State::Colon { model: false }, b':') => State::Value { first: false },
-            (State::Colon { model: true }, b':') => State::ModelValue,
-            (State::ModelValue, b'"') => {
-                let value = Value::default();
-                self.model = Model::Reading { start: at, value };
-                State::ModelText {
-                    escape: Escape::None,
-                }
-            }
-            (State::ModelValue, _) => return Err(Fault::ModelNotString),
-            (State::Value { .. }, b'"') => State::Skipped {
-                is_key: false,
-                escape: Escape::None,
-            },
-            (State::Value { .. }, b'{') => self.open(true)?,
-            (State::Value { .. }, b'[') => self.open(false)?,
+            (State::Colon, b':') => State::Value { first: false },
             (State::Value { first: true }, b']') => self.close(false)?,
-            (State::Value { .. }, b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => State::Scalar,
+            (State::Value { .. }, _) => self.begin(byte, at)?,
             (State::Next, b',') if self.in_object() => State::Key { first: false },
             (State::Next, b',') => State::Value { first: false },
             (State::Next, b'}') => self.close(true)?,
@@ -193,14 +162,42 @@ impl ModelScanner {
         Ok(())
     }
 
+    /// Takes the first byte of a value.
+    fn begin(&mut self, byte: u8, at: usize) -> Result<State, Fault> {
+        let field = self
+            .findings
+            .begin(byte, at, self.depth, self.in_object())?;
+        Ok(match byte {
+            b'"' if field == Some(Known::Model) => {
+                self.model = Value::default();
+                State::ModelText {
+                    escape: Escape::None,
+                }
+            }
+            b'"' => State::Skipped {
+                is_key: false,
+                escape: Escape::None,
+            },
+            b'{' => self.open(true, at)?,
+            b'[' => self.open(false, at)?,
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+                self.scalar = Scalar::default();
+                self.scalar.extend(&[byte]);
+                State::Scalar { field }
+            }
+            _ => return Err(Fault::Unexpected),
+        })
+    }
+
     /// Enters an object or an array.
-    fn open(&mut self, object: bool) -> Result<State, Fault> {
+    fn open(&mut self, object: bool, at: usize) -> Result<State, Fault> {
         if self.depth == DEPTH_MAX {
             return Err(Fault::TooDeep);
         }
         let bit = 1 << self.depth;
         self.objects = self.objects & !bit | u128::from(object) << self.depth;
         self.depth += 1;
+        self.findings.opened(at + 1, self.depth);
         Ok(match object {
             true => State::Key { first: true },
             false => State::Value { first: true },
@@ -235,51 +232,46 @@ impl ModelScanner {
     ) -> Result<(), Fault> {
         loop {
             if escape == Escape::None {
-                input.skip_plain();
+                self.findings.text(input.skip_plain());
             }
             let Some(byte) = input.next() else { break };
-            if escape.step(byte)? == Some(Symbol::Close) {
-                self.state = match is_key {
-                    true => State::Colon { model: false },
-                    false => State::Next,
-                };
-                return Ok(());
+            match escape.step(byte)? {
+                Some(Symbol::Close) => {
+                    self.state = match is_key {
+                        true => State::Colon,
+                        false => State::Next,
+                    };
+                    return Ok(());
+                }
+                Some(Symbol::Byte(_)) => self.findings.text(1),
+                Some(Symbol::Unit(_)) => self.findings.text(UNIT_BYTES),
+                None => {}
             }
         }
         self.state = State::Skipped { is_key, escape };
         Ok(())
     }
 
-    /// Reads a key of the outermost object.
-    fn read_key(
-        &mut self,
-        input: &mut Input<'_>,
-        mut key: Key,
-        mut escape: Escape,
-    ) -> Result<(), Fault> {
+    /// Reads a key that may be a known field's.
+    fn read_key(&mut self, input: &mut Input<'_>, mut escape: Escape) -> Result<(), Fault> {
         while let Some(byte) = input.next() {
             match escape.step(byte)? {
                 Some(Symbol::Close) => {
-                    let model = key.is_model()?;
-                    if model && !matches!(self.model, Model::Unseen) {
-                        return Err(Fault::DuplicateModel);
-                    }
-                    self.state = State::Colon { model };
+                    self.findings.key(&self.key, self.depth)?;
+                    self.state = State::Colon;
                     return Ok(());
                 }
-                Some(symbol) => key.push(symbol),
+                Some(Symbol::Byte(byte)) => self.key.push(byte),
+                Some(Symbol::Unit(unit)) => self.key.push_unit(unit),
                 None => {}
             }
         }
-        self.state = State::TopKey { key, escape };
+        self.state = State::KnownKey { escape };
         Ok(())
     }
 
     /// Reads the value of `model`.
     fn read_model(&mut self, input: &mut Input<'_>, mut escape: Escape) -> Result<(), Fault> {
-        let Model::Reading { start, value } = &mut self.model else {
-            return Err(Fault::Unexpected);
-        };
         while let Some(byte) = input.next() {
             if byte < b' ' {
                 return Err(Fault::ModelNotText);
@@ -287,19 +279,34 @@ impl ModelScanner {
             let Some(symbol) = escape.step(byte)? else {
                 continue;
             };
-            value.push(symbol)?;
+            self.model.push(symbol)?;
             if symbol == Symbol::Close {
-                self.model = Model::Found(Field {
-                    start: *start,
-                    end: input.offset(),
-                    value: std::mem::take(value).finish()?,
-                });
+                let model = std::mem::take(&mut self.model);
+                self.findings.model(model, input.offset())?;
                 self.state = State::Next;
                 return Ok(());
             }
         }
         self.state = State::ModelText { escape };
         Ok(())
+    }
+
+    /// Reads a number or a literal up to what can be no part of one.
+    fn read_scalar(&mut self, input: &mut Input<'_>, field: Option<Known>) -> Result<(), Fault> {
+        let length = input.rest.iter().take_while(|b| is_scalar(**b)).count();
+        if field.is_some() {
+            let (part, _) = input.rest.split_at(length);
+            self.scalar.extend(part);
+        }
+        input.advance(length);
+        if input.rest.is_empty() {
+            return Ok(());
+        }
+        self.state = State::Next;
+        match field {
+            Some(field) => self.findings.scalar(field, &self.scalar, input.offset()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -329,9 +336,11 @@ impl Input<'_> {
     }
 
     /// Skips the inside of a string up to its closing quote, or to an escape that is
-    /// wrong or not all here.
-    fn skip_plain(&mut self) {
-        self.advance(plain_length(self.rest));
+    /// wrong or not all here. Gives the bytes that the skipped part stands for.
+    fn skip_plain(&mut self) -> usize {
+        let plain = plain(self.rest);
+        self.advance(plain.length);
+        plain.text
     }
 
     /// Skips bytes that are known to be there.

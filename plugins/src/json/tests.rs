@@ -1,13 +1,15 @@
-//! What the model scanner finds, and what it refuses.
+//! What the scanner finds, and what it refuses.
 
 mod differential;
 
 use super::*;
+use crate::edit::BodyEdits;
+use crate::facts::Facts;
 
-pub(super) type Scan = Result<Option<Field>, ScanError>;
+pub(super) type Scan = Result<Facts, ScanError>;
 
 pub(super) fn scan<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Scan {
-    let mut scanner = ModelScanner::new();
+    let mut scanner = Scanner::new();
     for piece in pieces {
         scanner.push(piece)?;
     }
@@ -19,8 +21,8 @@ fn whole(text: &str) -> Scan {
 }
 
 fn model(text: &str) -> Option<String> {
-    let field = whole(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    field.map(|field| field.value().to_owned())
+    let facts = whole(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    facts.model().map(str::to_owned)
 }
 
 fn fault(text: impl AsRef<[u8]>) -> (Fault, usize) {
@@ -63,7 +65,7 @@ fn the_value_comes_without_its_escapes() {
     let text = r#"{"model":"a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00\u0000é😀"}"#;
     let value = "a\"\\/\u{8}\u{c}\n\r\té😀\0é😀";
     assert_eq!(model(text).as_deref(), Some(value));
-    let field = whole(text).unwrap().unwrap();
+    let field = whole(text).unwrap().model.unwrap();
     assert_eq!((field.start(), field.end()), (9, text.len() - 1));
 }
 
@@ -131,17 +133,17 @@ fn unknown_escapes_are_refused_in_every_string() {
 #[test]
 fn a_body_that_two_parsers_may_read_differently_is_refused() {
     let second = r#"{"model":"a","model":"b"}"#;
-    assert_eq!(fault(second), (Fault::DuplicateModel, 19));
+    assert_eq!(fault(second), (Fault::Duplicate("model"), 19));
     let same = r#"{"model":"a","n":1,"model":"a"}"#;
-    assert_eq!(fault(same).0, Fault::DuplicateModel);
+    assert_eq!(fault(same).0, Fault::Duplicate("model"));
     let escaped = r#"{"model":"a","\u006dod\u0065l":"b"}"#;
-    assert_eq!(fault(escaped).0, Fault::DuplicateModel);
+    assert_eq!(fault(escaped).0, Fault::Duplicate("model"));
     for cased in [
         r#"{"Model":"a"}"#,
         r#"{"model":"a","MODEL":"b"}"#,
         r#"{"mod\u0045l":1}"#,
     ] {
-        assert_eq!(fault(cased).0, Fault::MisspelledModel, "{cased}");
+        assert_eq!(fault(cased).0, Fault::Misspelled("model"), "{cased}");
     }
 }
 
@@ -149,7 +151,11 @@ fn a_body_that_two_parsers_may_read_differently_is_refused() {
 fn a_model_that_is_not_a_name_is_refused() {
     for value in ["1", "null", "true", "[\"m\"]", "{\"a\":\"m\"}", " -1"] {
         let text = format!("{{\"model\":{value}}}");
-        assert_eq!(fault(&text).0, Fault::ModelNotString, "{text}");
+        assert_eq!(
+            fault(&text).0,
+            Fault::Mistyped("model", "a string"),
+            "{text}"
+        );
     }
     for value in [
         &br"\ud83d"[..],
@@ -199,7 +205,7 @@ fn nesting_has_a_limit() {
 #[test]
 fn every_beginning_of_a_body_is_truncated() {
     let text = r#"{"a":["\u0041\n",{"b":-1.5}],"model":"\ud83d\ude00","z":null}"#;
-    assert!(whole(text).unwrap().is_some());
+    assert!(whole(text).unwrap().model().is_some());
     for end in 0..text.len() {
         assert_eq!(
             fault(&text[..end]),
@@ -212,7 +218,7 @@ fn every_beginning_of_a_body_is_truncated() {
 
 #[test]
 fn a_scanner_that_failed_stays_failed() {
-    let mut scanner = ModelScanner::new();
+    let mut scanner = Scanner::new();
     let error = scanner.push(b"{]").unwrap_err();
     assert_eq!(scanner.push(b"{}"), Err(error));
     assert_eq!(scanner.finish(), Err(error));
@@ -221,13 +227,18 @@ fn a_scanner_that_failed_stays_failed() {
 #[test]
 fn only_the_field_is_replaced() {
     let body = Bytes::from_static(br#"{ "a":"model", "model" : "gpt\u002d4" ,"b":[1]}"#);
-    let field = scan([&body[..]]).unwrap().unwrap();
-    let edited = replace_field(&body, &field, "llama");
-    assert_eq!(edited, br#"{ "a":"model", "model" : "llama" ,"b":[1]}"#[..]);
+    let renamed = |name| {
+        let mut edits = BodyEdits::default();
+        edits.add(Facts::of(&body).unwrap().rename_model(name).unwrap());
+        edits.apply(std::slice::from_ref(&body)).concat()
+    };
+    let edited = renamed("llama");
+    assert_eq!(edited, br#"{ "a":"model", "model" : "llama" ,"b":[1]}"#);
 
     let odd = "q\"\\/\u{1}\n\u{7f}é😀";
-    let edited = replace_field(&body, &field, odd);
-    assert_eq!(scan([&edited[..]]).unwrap().unwrap().value(), odd);
+    let edited = renamed(odd);
+    assert_eq!(Facts::of(&edited).unwrap().model(), Some(odd));
     let parsed: serde_json::Value = serde_json::from_slice(&edited).unwrap();
     assert_eq!(parsed["model"], odd);
+    assert_eq!(Facts::of(b"{}").unwrap().rename_model("m"), None);
 }

@@ -4,6 +4,10 @@ use memchr::memchr2;
 
 use super::{Fault, MODEL_BYTES_MAX};
 
+/// Bytes that a `\u` escape counts for: most characters of most scripts have that many
+/// in UTF-8, and half a surrogate pair has two.
+pub(super) const UNIT_BYTES: usize = 3;
+
 /// How far into an escape a string is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Escape {
@@ -76,13 +80,24 @@ fn hex_digit(byte: u8) -> Result<u16, Fault> {
     }
 }
 
-/// Length of the text and whole escapes that the inside of a string begins with.
+/// The text and whole escapes that the inside of a string begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Plain {
+    /// Bytes as written.
+    pub(super) length: usize,
+    /// Bytes that it stands for, three for each `\u` escape.
+    pub(super) text: usize,
+}
+
+/// Finds where the text and whole escapes end that the inside of a string begins with.
 ///
 /// This is where megabytes pass. In prose the next quote or backslash is far away and
 /// `memchr` finds it with vector instructions; in code, or in text that the client
 /// escaped to ASCII, it is so near that eight bytes at once are faster.
-pub(super) fn plain_length(text: &[u8]) -> usize {
-    let mut rest = text;
+pub(super) fn plain(inside: &[u8]) -> Plain {
+    let mut rest = inside;
+    // Bytes that escapes take beyond what they stand for.
+    let mut surplus = 0;
     loop {
         let plain = near_special(rest)
             .or_else(|| memchr2(b'"', b'\\', rest))
@@ -93,9 +108,17 @@ pub(super) fn plain_length(text: &[u8]) -> usize {
                 if [a, b, c, d].into_iter().all(u8::is_ascii_hexdigit) =>
             {
                 rest = after;
+                surplus += 6 - UNIT_BYTES;
             }
-            [b'\\', byte, after @ ..] if unescaped(*byte).is_ok() => rest = after,
-            _ => return text.len() - rest.len(),
+            [b'\\', byte, after @ ..] if unescaped(*byte).is_ok() => {
+                rest = after;
+                surplus += 1;
+            }
+            _ => {
+                let length = inside.len() - rest.len();
+                let text = length - surplus;
+                return Plain { length, text };
+            }
         }
     }
 }
@@ -113,48 +136,6 @@ fn near_special(text: &[u8]) -> Option<usize> {
     match quotes | backslashes {
         0 => None,
         marks => Some((marks.trailing_zeros() / 8) as usize),
-    }
-}
-
-/// A key, compared with `model` while it is read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Key {
-    /// What of `model` is still to come, if the key has begun like it but for case.
-    rest: Option<&'static [u8]>,
-    same_case: bool,
-}
-
-impl Key {
-    pub(super) fn new() -> Self {
-        Self {
-            rest: Some(b"model"),
-            same_case: true,
-        }
-    }
-
-    pub(super) fn push(&mut self, symbol: Symbol) {
-        let character = match symbol {
-            Symbol::Byte(byte) => Some(byte),
-            Symbol::Unit(unit) => u8::try_from(unit).ok(),
-            Symbol::Close => None,
-        };
-        let split = self.rest.and_then(<[u8]>::split_first);
-        self.rest = match (split, character) {
-            (Some((wanted, rest)), Some(found)) if wanted.eq_ignore_ascii_case(&found) => {
-                self.same_case &= *wanted == found;
-                Some(rest)
-            }
-            _ => None,
-        };
-    }
-
-    /// Whether the whole key is `model`.
-    pub(super) fn is_model(self) -> Result<bool, Fault> {
-        match self.rest {
-            Some([]) if self.same_case => Ok(true),
-            Some([]) => Err(Fault::MisspelledModel),
-            _ => Ok(false),
-        }
     }
 }
 

@@ -21,6 +21,7 @@ fn run(trust_client: bool, sent: &[&str]) -> Exchange {
     }
     let (head, ()) = request.body(()).unwrap().into_parts();
     let mut exchange = Exchange::new(Arrival {
+        dialect: crate::Dialect::OpenAi,
         id: RANDOM,
         client: None,
         generation: 1,

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use http::Request;
 
 use super::*;
+use crate::build::Given;
 
 /// A configuration with these routes, in JSON to have no parser's quirks between.
 fn config(routes: &str) -> Config {
@@ -33,7 +34,11 @@ fn table<S: AsRef<str>>(matches: impl IntoIterator<Item = S>) -> RouteTable {
         )
         .unwrap();
     }
-    RouteTable::new(&config(&routes)).unwrap()
+    built(&routes).unwrap()
+}
+
+fn built(routes: &str) -> Result<RouteTable, Vec<BuildError>> {
+    RouteTable::new(&config(routes), &Shared::default(), &Given::default())
 }
 
 fn head(method: &str, uri: &str, headers: &[(&str, &str)]) -> request::Parts {
@@ -256,13 +261,13 @@ fn a_large_table_gives_what_trying_each_route_would() {
 
 #[test]
 fn a_route_knows_its_upstreams_and_what_it_needs() {
-    let table = RouteTable::new(&config(
+    let table = built(
         r#"{"name":"plain","split":[{"upstream":"b"}],"attempts":3},
            {"name":"off","split":[{"upstream":"a"},{"upstream":"b","weight":0,"model":"x"}]},
            {"name":"renamed","split":[{"upstream":"a","model":"x"}],
             "chain":[{"request_id":{}}]},
            {"name":"chosen","match":{"models":["x"]},"split":[{"upstream":"a"}]}"#,
-    ))
+    )
     .unwrap();
     let needs: Vec<_> = table
         .iter()
@@ -288,6 +293,7 @@ fn a_route_knows_its_upstreams_and_what_it_needs() {
         client: None,
         generation: 1,
         at: std::time::Duration::ZERO,
+        dialect: crate::Dialect::Plain,
     });
     let head = head("GET", "/", &[]);
     exchange.enter(plain);
@@ -303,7 +309,7 @@ fn a_route_knows_its_upstreams_and_what_it_needs() {
     let target = renamed.router().target(&exchange, &head);
     assert_eq!(target.model.as_ref().map(|m| m.as_str()), Some("x"));
 
-    table.unmatched().request(&mut exchange, &head).unwrap();
+    table.global().request(&mut exchange, &head).unwrap();
     assert!(
         exchange.notes().is_empty(),
         "the chain of one route is not that of others"
@@ -316,7 +322,9 @@ fn a_route_knows_its_upstreams_and_what_it_needs() {
 fn a_route_that_leads_nowhere_is_refused_by_name() {
     let error = |split| {
         let route = format!(r#"{{"name":"chat","split":[{split}]}}"#);
-        RouteTable::new(&config(&route)).err().unwrap().to_string()
+        let errors = built(&route).err().unwrap();
+        assert_eq!(errors.len(), 1);
+        errors[0].to_string()
     };
     let unknown = error(r#"{"upstream":"vllm"}"#);
     assert_eq!(unknown, "route `chat`: there is no upstream `vllm`");

@@ -1,10 +1,15 @@
 //! The scanner against `serde_json`, on documents made from a seed.
 
+use std::collections::HashMap;
+
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
 use super::{Fault, Scan, scan};
+use crate::edit::BodyEdits;
+use crate::facts::Facts;
 
 /// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 struct Random(u64);
@@ -52,17 +57,41 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// What the scanner must say of an object that `serde_json` accepts.
-fn expected(members: &[(String, Value)]) -> Result<Option<&str>, Fault> {
-    let mut found = None;
+/// Fields that may be there once, and only in this spelling. Of the rest of the known
+/// ones the documents here have none.
+const KNOWN: [&str; 6] = [
+    "model",
+    "messages",
+    "stream",
+    "n",
+    "prompt",
+    "stream_options",
+];
+
+/// What the scanner must say of an object that `serde_json` accepts: the members of
+/// interest by name.
+fn expected(members: &[(String, Value)]) -> Result<HashMap<&str, &Value>, Fault> {
+    let mut found = HashMap::new();
     for (key, value) in members {
-        match (key.as_str(), value) {
-            ("model", _) if found.is_some() => return Err(Fault::DuplicateModel),
-            ("model", Value::String(value)) => found = Some(value.as_str()),
-            ("model", _) => return Err(Fault::ModelNotString),
-            (key, _) if key.eq_ignore_ascii_case("model") => return Err(Fault::MisspelledModel),
-            _ => {}
+        let Some(name) = KNOWN.iter().find(|name| key.eq_ignore_ascii_case(name)) else {
+            continue;
+        };
+        if key != name {
+            return Err(Fault::Misspelled(name));
         }
+        if found.insert(*name, value).is_some() {
+            return Err(Fault::Duplicate(name));
+        }
+        let wanted = match (*name, value) {
+            ("messages" | "prompt", _) | ("model", Value::String(_)) => continue,
+            ("model", _) => "a string",
+            (_, Value::Null) | ("stream", Value::Bool(_)) | ("n", Value::Number(_)) => continue,
+            ("stream_options", Value::Object(_)) => continue,
+            ("stream", _) => "true or false",
+            ("n", _) => "a number",
+            _ => "an object",
+        };
+        return Err(Fault::Mistyped(name, wanted));
     }
     Ok(found)
 }
@@ -73,14 +102,78 @@ fn compare(text: &[u8], scanned: &Scan) {
     };
     let shown = String::from_utf8_lossy(text);
     match (expected(&members), scanned) {
-        (Ok(None), Ok(None)) => {}
-        (Ok(Some(value)), Ok(Some(field))) => {
-            assert_eq!(field.value(), value, "{shown}");
-            let token: String = serde_json::from_slice(&text[field.start()..field.end()]).unwrap();
-            assert_eq!(token, value, "the range must be the token's: {shown}");
+        (Ok(found), Ok(facts)) => {
+            let value = |name| found.get(name).copied().unwrap_or(&Value::Null);
+            assert_eq!(facts.model(), value("model").as_str(), "{shown}");
+            if let Some(field) = &facts.model {
+                let token: String = serde_json::from_slice(&text[field.start()..field.end()])
+                    .expect("the range must be the token's");
+                assert_eq!(token, field.value(), "{shown}");
+            }
+            assert_eq!(
+                facts.stream,
+                value("stream") == &Value::Bool(true),
+                "{shown}"
+            );
+            let n = value("n").as_f64().filter(|n| *n >= 0.0);
+            assert_eq!(facts.n, n.map(|n| n.ceil() as u64), "{shown}");
+            let length = |name| value(name).as_array().map_or(0, Vec::len);
+            assert_eq!(facts.messages, length("messages") as u64, "{shown}");
+            assert_eq!(facts.depth, depth(text), "{shown}");
+            let ids = numbers(value("prompt"));
+            let ids = ids - usize::from(value("prompt").is_number());
+            // `serde_json` drops all but the last of equal keys further in.
+            assert!(facts.token_ids >= ids as u64, "{shown}");
+            check_usage(text, facts);
         }
         (Err(fault), Err(error)) => assert_eq!(error.fault, fault, "{shown}"),
         (wanted, got) => panic!("{shown}: {wanted:?} expected, not {got:?}"),
+    }
+}
+
+/// Asking for the usage must leave a document that asks for it, and the rest as it was.
+fn check_usage(text: &[u8], facts: &Facts) {
+    let mut edits = BodyEdits::default();
+    let Some(edit) = facts.ask_for_usage() else {
+        assert!(facts.include_usage);
+        return;
+    };
+    edits.add(edit);
+    let edited = edits.apply(&[Bytes::copy_from_slice(text)]).concat();
+    let read = |text: &[u8]| serde_json::from_slice::<Value>(text).ok();
+    let shown = String::from_utf8_lossy(&edited);
+    let mut edited = read(&edited).unwrap_or_else(|| panic!("{shown} is no JSON"));
+    assert_eq!(edited["stream_options"]["include_usage"], true, "{shown}");
+    let mut before = read(text).unwrap();
+    for value in [&mut before, &mut edited] {
+        value["stream_options"]["include_usage"] = Value::Null;
+    }
+    assert_eq!(before, edited, "{shown}");
+}
+
+/// The deepest nesting of brackets outside strings.
+fn depth(text: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_text, mut escaped) = (0, 0, false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth -= 1,
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+fn numbers(value: &Value) -> usize {
+    match value {
+        Value::Number(_) => 1,
+        Value::Array(list) => list.iter().map(numbers).sum(),
+        Value::Object(map) => map.values().map(numbers).sum(),
+        _ => 0,
     }
 }
 
@@ -127,13 +220,26 @@ fn text(random: &mut Random) -> String {
 
 fn key(random: &mut Random) -> String {
     let keys = [
-        "messages", "model", "model", "Model", "mode", "modell", "", "role", "moDel",
+        "messages",
+        "model",
+        "model",
+        "Model",
+        "mode",
+        "modell",
+        "",
+        "role",
+        "moDel",
+        "streaM",
+        "n",
+        "prompt",
+        "stream_options",
+        "include_usage",
     ];
     match random.below(4) {
         0 => text(random),
         // Mostly keys that leave the object acceptable.
         1 | 2 => random
-            .one(&["messages", "role", "model", "stream", "a"])
+            .one(&["messages", "role", "model", "prompt", "a", "n"])
             .to_owned(),
         _ => random.one(&keys).to_owned(),
     }
@@ -227,7 +333,7 @@ fn it_agrees_on_valid_documents_however_they_are_divided() {
         );
         let scanned = check_divisions(&text);
         compare(&text, &scanned);
-        found += usize::from(matches!(scanned, Ok(Some(_))));
+        found += usize::from(scanned.is_ok_and(|facts| facts.model().is_some()));
     }
     assert!(found > 200, "too few documents have a model: {found}");
 }
