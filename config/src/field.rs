@@ -3,6 +3,7 @@
 //! A structure names them in `#[serde(deserialize_with)]`, so that a value outside its
 //! range is refused where it is read, at its line and column.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -78,6 +79,63 @@ where
         ));
     }
     Ok(list)
+}
+
+/// A list with 1 to `MAX` elements, if the key is there. An empty one is refused: it
+/// could mean all as well as none.
+pub(crate) fn optional_list<'de, D, T, const MAX: usize>(
+    deserializer: D,
+) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    some_list::<D, T, MAX>(deserializer).map(Some)
+}
+
+/// A list with 1 to `MAX` elements.
+pub(crate) fn some_list<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let list = at_least_one(deserializer)?;
+    at_most::<D::Error>(list.len(), MAX)?;
+    Ok(list)
+}
+
+/// A list with at most `MAX` elements.
+pub(crate) fn short_list<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let list = Vec::deserialize(deserializer)?;
+    at_most::<D::Error>(list.len(), MAX)?;
+    Ok(list)
+}
+
+/// A mapping with at most `MAX` entries.
+pub(crate) fn short_map<'de, D, K, V, const MAX: usize>(
+    deserializer: D,
+) -> Result<BTreeMap<K, V>, D::Error>
+where
+    D: Deserializer<'de>,
+    K: Deserialize<'de> + Ord,
+    V: Deserialize<'de>,
+{
+    let map = BTreeMap::deserialize(deserializer)?;
+    at_most::<D::Error>(map.len(), MAX)?;
+    Ok(map)
+}
+
+fn at_most<E: Error>(count: usize, most: usize) -> Result<(), E> {
+    if count <= most {
+        return Ok(());
+    }
+    Err(E::custom(format!(
+        "{count} elements are too many: write at most {most}"
+    )))
 }
 
 /// The address of a listener.

@@ -10,8 +10,11 @@
 mod decode;
 mod error;
 mod found;
+mod keys;
 mod rules;
 mod tree;
+
+pub use keys::parse_keys;
 
 use crate::{Config, Plugin, Report, Route, Server, Upstream};
 use found::Found;
@@ -40,16 +43,7 @@ pub fn parse(text: &str) -> Result<Config, Report> {
 }
 
 fn read(text: &str, found: &mut Found) -> Option<Config> {
-    // Windows editors put a byte order mark first. It is not part of the text.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.len() > TEXT_BYTES_MAX {
-        found.at_start(format!(
-            "the file has {} bytes: at most {TEXT_BYTES_MAX} are read",
-            text.len()
-        ));
-        return None;
-    }
-    let root = match tree::build(text, found) {
+    let root = match document(text, TEXT_BYTES_MAX, found) {
         Ok(Some(root)) => root,
         Ok(None) => return Some(Config::default()),
         Err(tree::Unreadable) => return None,
@@ -61,6 +55,24 @@ fn read(text: &str, found: &mut Found) -> Option<Config> {
     let config = decode::decode::<Config>(&root, found)?;
     rules::check(&config, &root, found);
     Some(config)
+}
+
+/// The text as a tree; none if nothing is in it but comments.
+fn document(
+    text: &str,
+    bytes_max: usize,
+    found: &mut Found,
+) -> Result<Option<Node>, tree::Unreadable> {
+    // Windows editors put a byte order mark first. It is not part of the text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.len() > bytes_max {
+        found.at_start(format!(
+            "the file has {} bytes: at most {bytes_max} are read",
+            text.len()
+        ));
+        return Err(tree::Unreadable);
+    }
+    tree::build(text, found)
 }
 
 /// Decodes the parts of the file one by one, for their mistakes. Reading again after

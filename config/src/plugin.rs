@@ -1,10 +1,17 @@
 //! The plugins that a chain can hold: one variant each, the only list of them.
 
+mod authenticate;
+mod authorize;
+pub mod jwt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::field;
 use crate::unit::HeaderName;
+
+pub use authenticate::{Anonymous, Authenticate, KeySource};
+pub use authorize::{Authorize, Role};
 
 /// One plugin of a chain, written as a mapping with the plugin's name as its key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +22,10 @@ use crate::unit::HeaderName;
 pub enum Plugin {
     /// Gives each request an identifier for logs on both sides.
     RequestId(RequestId),
+    /// Establishes who a client is.
+    Authenticate(Authenticate),
+    /// Refuses what a client's roles do not allow.
+    Authorize(Authorize),
 }
 
 /// Gives each request an identifier: the client's if it sent a sane one, else a new

@@ -1,10 +1,12 @@
 //! The file's JSON Schema, for editors to complete and check it.
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 use serde_json::Value;
 
 use crate::Config;
+use crate::keys::Keys;
 
 /// JSON Schema (draft 2020-12) of a configuration file.
 ///
@@ -12,11 +14,20 @@ use crate::Config;
 /// part of the file to another (a reference to an upstream, a name given twice) is
 /// beyond a schema and left to `parse`.
 pub fn schema() -> Value {
+    schema_of::<Config>("Penstock configuration")
+}
+
+/// JSON Schema (draft 2020-12) of a file of API keys.
+pub fn keys_schema() -> Value {
+    schema_of::<Keys>("Penstock API keys")
+}
+
+fn schema_of<T: JsonSchema>(title: &str) -> Value {
     let mut schema = SchemaSettings::draft2020_12()
         .with_transform(WithoutNull)
         .into_generator()
-        .into_root_schema_for::<Config>();
-    schema.insert("title".to_owned(), "Penstock configuration".into());
+        .into_root_schema_for::<T>();
+    schema.insert("title".to_owned(), title.into());
     schema.to_value()
 }
 
@@ -55,4 +66,4 @@ impl Transform for WithoutNull {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

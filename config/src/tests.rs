@@ -150,12 +150,40 @@ fn a_literal_secret_is_refused_without_repeating_it() {
 }
 
 #[test]
-fn the_written_schema_is_the_one_of_the_types() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("schema.json");
-    let written: serde_json::Value =
-        serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    assert!(
-        written == schema(),
-        "config/schema.json is stale: renew it with `cargo run -- schema > config/schema.json`"
-    );
+fn the_written_schemas_are_those_of_the_types() {
+    for (file, schema, command) in [
+        ("schema.json", schema(), "schema"),
+        ("keys.schema.json", crate::keys::schema(), "schema --keys"),
+    ] {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
+        let written: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        assert!(
+            written == schema,
+            "config/{file} is stale: renew it with `cargo run -- {command} > config/{file}`"
+        );
+    }
+}
+
+#[test]
+fn the_files_of_keys_among_the_examples_are_valid() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/keys");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let keys = crate::keys::parse(&text);
+        let keys = keys.unwrap_or_else(|report| panic!("{}", report.render("keys", &text)));
+        assert!(
+            !keys.as_slice().is_empty(),
+            "{path:?} shows how keys are written"
+        );
+        let head = "# yaml-language-server: $schema=../../keys.schema.json\n#\n# ";
+        assert!(
+            text.starts_with(head),
+            "{path:?} opens with the line that editors read"
+        );
+        count += 1;
+    }
+    assert!(count > 0, "the files are where they are looked for");
 }

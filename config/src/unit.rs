@@ -9,20 +9,28 @@ mod duration;
 mod glob;
 mod header;
 mod host_port;
+mod identifier;
+mod key_hash;
+mod line;
 mod name;
 mod number;
 mod secret;
 mod size;
 mod text;
+mod timestamp;
 
 pub use duration::Duration;
 pub use glob::Glob;
 pub use header::{HeaderName, Method};
 pub use host_port::HostPort;
+pub use identifier::Identifier;
+pub use key_hash::KeyHash;
+pub use line::Line;
 pub use name::{ModelName, Name};
 pub use number::{Attempts, Weight};
 pub use secret::Secret;
 pub use size::Size;
+pub use timestamp::Timestamp;
 
 pub(crate) use host_port::check_host;
 pub(crate) use number::whole_number;

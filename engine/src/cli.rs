@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
-use penstock::commands::{reload, run};
+use penstock::commands::{hash_key, reload, run, schema};
 use penstock_simulator::{SETTING_NAMES, Settings};
 
 /// An edge proxy for inference traffic.
@@ -34,8 +34,12 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Print the JSON Schema of the configuration file
-    Schema,
+    /// Print the JSON Schema of the configuration file, or of a file of API keys
+    Schema(schema::Options),
+    /// Print the hash of an API key, as a file of keys has it
+    ///
+    /// The key is read from standard input, never from the command line, which others can see.
+    HashKey(hash_key::Options),
     /// Make a running proxy read its configuration again, and say what became of it
     Reload(reload::Options),
     /// Run the simulator of a model server alone

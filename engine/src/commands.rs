@@ -1,6 +1,7 @@
 //! What the binary's commands do.
 
 pub mod check;
+pub mod hash_key;
 pub mod reload;
 pub mod run;
 pub mod schema;

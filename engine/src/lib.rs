@@ -10,6 +10,7 @@ pub mod commands;
 pub mod edge;
 pub mod generation;
 pub mod handout;
+pub mod key_sets;
 pub mod listen;
 pub mod live;
 pub mod materials;

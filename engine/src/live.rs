@@ -141,6 +141,11 @@ impl Live {
         &self.shared
     }
 
+    /// The metrics.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
     /// What became of the last reload, if there was one.
     pub fn last_verdict(&self) -> Option<Verdict> {
         self.reloading

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use penstock::commands::{check, reload, run, schema, simulate};
+use penstock::commands::{check, hash_key, reload, run, schema, simulate};
 
 mod cli;
 
@@ -23,7 +23,8 @@ fn main() -> ExitCode {
         None => run::run(cli.run),
         Some(Command::Run(options)) => run::run(options),
         Some(Command::Check { config }) => check::check(&config),
-        Some(Command::Schema) => schema::print(),
+        Some(Command::Schema(options)) => schema::print(&options),
+        Some(Command::HashKey(options)) => hash_key::hash_key(&options),
         Some(Command::Reload(options)) => reload::reload(&options),
         Some(Command::Simulate(settings)) => simulate::simulate(settings.0),
     }

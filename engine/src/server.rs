@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::generation::BuildErrors;
+use crate::key_sets;
 use crate::listen::{self, ListenError, Listening};
 use crate::live::{Live, Source};
 use crate::telemetry::Telemetry;
@@ -23,6 +24,10 @@ use crate::worker::{self, Common, Door, Stage};
 
 /// How often a drain looks whether it is done.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
+
+/// How long a start waits for the keys of token issuers. A process that takes over is
+/// not to refuse tokens that the old one knew.
+const KEY_SETS_WAIT: Duration = Duration::from_secs(3);
 
 /// How long workers may take to end after they were told to stop.
 const STOP_WAIT: Duration = Duration::from_secs(5);
@@ -79,6 +84,8 @@ impl Server {
             certificates.clone(),
         );
         let live = Arc::new(live.map_err(StartError::Build)?);
+        key_sets::start(&live).map_err(StartError::Io)?;
+        key_sets::wait(&live, KEY_SETS_WAIT);
         let (stage, watched) = watch::channel(Stage::Serving);
         let common = Common {
             live: live.clone(),

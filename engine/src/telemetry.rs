@@ -5,6 +5,7 @@
 //! requests, so that their number is bounded.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use penstock_uring::RingMetrics;
 use prometheus::{
@@ -48,6 +49,8 @@ pub struct Telemetry {
     /// Bytes of request bodies that are kept in memory now.
     pub bodies_kept: IntGauge,
 
+    key_set_fetches: IntCounterVec,
+    key_set_fetched_at: IntGaugeVec,
     requests: IntCounterVec,
     durations: HistogramVec,
     first_bytes: HistogramVec,
@@ -133,6 +136,16 @@ impl Telemetry {
                 "request_bodies_kept_bytes",
                 "Request bodies kept in memory now",
             )?,
+            key_set_fetches: families.counters(
+                "key_set_fetches_total",
+                "Fetches of token issuers' keys by verdict",
+                &["url", "verdict"],
+            )?,
+            key_set_fetched_at: families.gauges(
+                "key_set_fetched_timestamp_seconds",
+                "When a token issuer's keys were last fetched, since the Unix epoch",
+                &["url"],
+            )?,
             requests,
             durations,
             first_bytes,
@@ -162,6 +175,17 @@ impl Telemetry {
             connect_failed: attempts("connect_failed"),
             failed: attempts("failed"),
         }
+    }
+
+    /// Counts a fetch of a token issuer's keys, and notes when the last one succeeded,
+    /// since the Unix epoch. The URL is the configuration's.
+    pub fn count_key_set_fetch(&self, url: &str, verdict: &str, fetched_at: Option<Duration>) {
+        let labels = &[url, verdict];
+        self.key_set_fetches.with_label_values(labels).inc();
+        let seconds = fetched_at.map_or(0, |at| i64::try_from(at.as_secs()).unwrap_or(i64::MAX));
+        self.key_set_fetched_at
+            .with_label_values(&[url])
+            .set(seconds);
     }
 
     /// Shows a worker's ring from now on.

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use http::{request, response};
 use penstock_config::Plugin;
 
+use crate::authenticate::Authenticate;
+use crate::authorize::Authorize;
 use crate::build::{Materials, PluginError};
 use crate::ending::Ending;
 use crate::exchange::Exchange;
@@ -226,14 +228,16 @@ impl ChainBuilder {
     fn build_plugin(
         &mut self,
         plugin: &Plugin,
-        _shared: &Shared,
-        _materials: &dyn Materials,
+        shared: &Shared,
+        materials: &dyn Materials,
     ) -> Result<Parts, PluginError> {
         Ok(match plugin {
             Plugin::RequestId(config) => Parts {
                 request: Some(Arc::new(RequestId::new(config))),
                 ..Parts::default()
             },
+            Plugin::Authenticate(config) => Authenticate::build(config, shared, materials)?,
+            Plugin::Authorize(config) => Authorize::build(config),
         })
     }
 }

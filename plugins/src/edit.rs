@@ -19,35 +19,56 @@ pub enum Edit {
     Remove(HeaderName),
 }
 
-/// Changes that the engine makes to a head before it passes it on, in the order in
-/// which the plugins asked for them. Empty, it owns no memory.
+/// Changes that the engine makes to a head before it passes it on: first what is
+/// stripped, then the changes in the order in which the plugins asked for them. Empty,
+/// it owns no memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HeaderEdits(Vec<Edit>);
+pub struct HeaderEdits {
+    stripped: &'static [HeaderName],
+    edits: Vec<Edit>,
+}
 
 impl HeaderEdits {
+    /// Removes every value of these before anything else is changed, without owning
+    /// memory for it.
+    pub fn strip(&mut self, names: &'static [HeaderName]) {
+        if self.stripped.is_empty() || self.stripped == names {
+            self.stripped = names;
+        } else {
+            // Nothing that stands in the message survives this either, nor what was
+            // set before: who strips a header late means it.
+            self.edits.extend(names.iter().cloned().map(Edit::Remove));
+        }
+    }
+
     /// Replaces every value of `name` by `value`.
     pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        self.0.push(Edit::Set(name, value));
+        self.edits.push(Edit::Set(name, value));
     }
 
     /// Adds `value` beside the values that `name` has.
     pub fn add(&mut self, name: HeaderName, value: HeaderValue) {
-        self.0.push(Edit::Add(name, value));
+        self.edits.push(Edit::Add(name, value));
     }
 
     /// Removes every value of `name`.
     pub fn remove(&mut self, name: HeaderName) {
-        self.0.push(Edit::Remove(name));
+        self.edits.push(Edit::Remove(name));
     }
 
-    /// The changes, first to last.
+    /// The headers to remove before the changes are made.
+    pub fn stripped(&self) -> &'static [HeaderName] {
+        self.stripped
+    }
+
+    /// The changes, first to last, without what is stripped.
     pub fn iter(&self) -> std::slice::Iter<'_, Edit> {
-        self.0.iter()
+        self.edits.iter()
     }
 
     /// Whether there is nothing to change.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.stripped.is_empty() && self.edits.is_empty()
     }
 }
 
@@ -57,15 +78,6 @@ impl<'a> IntoIterator for &'a HeaderEdits {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
-    }
-}
-
-impl IntoIterator for HeaderEdits {
-    type Item = Edit;
-    type IntoIter = std::vec::IntoIter<Edit>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
     }
 }
 

@@ -112,6 +112,8 @@
 //! for by itself.
 #![forbid(unsafe_code)]
 
+pub mod authenticate;
+pub mod authorize;
 pub mod build;
 pub mod chain;
 pub mod dialect;
@@ -121,6 +123,7 @@ pub mod exchange;
 pub mod facts;
 pub mod identity;
 pub mod json;
+pub mod jwt;
 pub mod refusal;
 pub mod request_id;
 pub mod role;

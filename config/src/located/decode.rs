@@ -10,6 +10,7 @@ use access::{Choice, Entries, Items};
 use super::error::{Error, list};
 use super::found::Found;
 use super::tree::{Content, Key, Node};
+use crate::keys::Listed;
 use crate::unit::{Secret, shown};
 
 /// Decodes a node, notes every mistake in it and drops the nodes at fault. Gives what
@@ -129,11 +130,16 @@ impl<'de, 't> Deserializer<'de> for &'t Node {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        let result = visitor.visit_newtype_struct(self);
-        if name == Secret::MARK {
-            return result.map_err(|error| error.at(self).in_secret(self));
+        if name == Listed::MARK && !matches!(self.content, Content::Mapping(_)) {
+            let message = "expected a key as a mapping of `hash`, `consumer` and so on";
+            return Err(Error::new(self, message, None).in_secret(self));
         }
-        result
+        let result = visitor.visit_newtype_struct(self);
+        match name {
+            Secret::MARK => result.map_err(|error| error.at(self).in_secret(self)),
+            Listed::MARK => result.map_err(|error| error.at(self).in_key(self)),
+            _ => result,
+        }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {

@@ -81,6 +81,20 @@ impl<'t> Error<'t> {
         self
     }
 
+    /// Within the entry of a list of API keys. Where one has a key that is as long as
+    /// an API key, it probably is one.
+    pub(super) fn in_key(mut self, node: &'t Node) -> Self {
+        /// Names of ours are shorter.
+        const BYTES_MIN: usize = 16;
+        if let Cause::UnknownKey { key, .. } = &mut self.cause
+            && key.len() >= BYTES_MIN
+        {
+            "that may be an API key".clone_into(key);
+            return self.in_secret(node);
+        }
+        self
+    }
+
     /// Notes the mistake, unless it only follows from one that was noted before, and
     /// drops the node at fault.
     pub(super) fn settle(self, root: &'t Node, found: &mut Found) {

@@ -51,7 +51,14 @@ impl Found {
     /// Marks a line's value as a possible secret if its key sounds like one: where
     /// text is not YAML, no type says what it was to be.
     pub(super) fn mask_likely_secret(&mut self, text: &str, line: Range<usize>) {
-        const WORDS: [&str; 5] = ["key", "secret", "token", "password", "authorization"];
+        const WORDS: [&str; 6] = [
+            "key",
+            "hash",
+            "secret",
+            "token",
+            "password",
+            "authorization",
+        ];
 
         let source = text.get(line.clone()).unwrap_or_default();
         let key = source.split(':').next().unwrap_or_default();

@@ -3,9 +3,12 @@
 //! The rules look at what is left after decoding. Where a part was dropped for a
 //! mistake of its own, they keep silent about what that part might have said.
 
+mod authentication;
 mod route;
 mod server;
 mod upstream;
+
+pub(super) use authentication::keys;
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -47,6 +50,7 @@ pub(super) fn check(config: &Config, root: &Node, found: &mut Found) {
     server::check(&config.server, root, found);
     upstream::check(&config.upstreams, root, found);
     route::check(&config.routes, root, found);
+    authentication::check(config, root, found);
 }
 
 /// Finds values that stand twice.

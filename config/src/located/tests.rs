@@ -3,6 +3,8 @@
 mod bad_files;
 mod bad_parts;
 mod hostile;
+mod issuers;
+mod keys;
 
 use super::parse;
 use crate::Config;

@@ -98,6 +98,11 @@ fn check(name: &str, value: &Value) -> Option<String> {
     violation(&schema, &schema, value, name)
 }
 
+/// Why a value does not satisfy another schema of ours.
+pub(crate) fn violation_of(schema: &Value, value: &Value) -> Option<String> {
+    violation(schema, schema, value, "value")
+}
+
 #[test]
 fn every_example_satisfies_the_schema() {
     for (name, text) in examples() {

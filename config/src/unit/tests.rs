@@ -5,8 +5,8 @@ use std::str::FromStr;
 use std::time::{Duration as StdDuration, Instant};
 
 use super::{
-    Attempts, Duration, Glob, HeaderName, HostPort, Invalid, Method, ModelName, Name, Secret, Size,
-    Weight,
+    Attempts, Duration, Glob, HeaderName, HostPort, Identifier, Invalid, KeyHash, Line, Method,
+    ModelName, Name, Secret, Size, Timestamp, Weight,
 };
 
 /// Each text reads as a value that shows as the second text, and that reads back.
@@ -151,6 +151,88 @@ fn names() {
         ("a\nb", "a control character"),
         (&"ä".repeat(257), "at most 256"),
     ]);
+}
+
+#[test]
+fn identifiers_and_lines() {
+    takes::<Identifier>(&[
+        ("team-a", "team-a"),
+        ("alice@example.com", "alice@example.com"),
+        ("auth0|5f7c", "auth0|5f7c"),
+    ]);
+    refuses::<Identifier>(&[
+        ("", "write at least one character"),
+        (&"a".repeat(129), "at most 128"),
+        ("a b", "use letters"),
+        ("a,b", "use letters"),
+        ("a\r\nx-admin: 1", "use letters"),
+        ("Zoë", "use letters"),
+    ]);
+    takes::<Line>(&[("Zoë's team, floor 4", "Zoë's team, floor 4")]);
+    refuses::<Line>(&[
+        ("", "write at least one character"),
+        ("a\nb", "control character"),
+        (&"ä".repeat(257), "at most 256"),
+    ]);
+}
+
+#[test]
+fn timestamps() {
+    takes::<Timestamp>(&[
+        ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z"),
+        ("2026-12-31T23:59:59Z", "2026-12-31T23:59:59Z"),
+        ("2027-01-01T00:59:59+01:00", "2026-12-31T23:59:59Z"),
+        ("2026-12-31T23:59:59.25Z", "2026-12-31T23:59:59.25Z"),
+        ("2028-02-29T12:00:00z", "2028-02-29T12:00:00Z"),
+        (
+            "9999-12-31T23:59:59.999999999Z",
+            "9999-12-31T23:59:59.999999999Z",
+        ),
+    ]);
+    refuses::<Timestamp>(&[
+        ("", "write it as in"),
+        ("2026-12-31", "add the time, as in `2026-12-31T00:00:00Z`"),
+        (
+            "2026-12-31T23:59:59",
+            "write it as in `2026-12-31T23:59:59Z`",
+        ),
+        ("2026-02-29T00:00:00Z", "write it as in"),
+        ("2026-12-31T24:00:00Z", "write it as in"),
+        ("1767225599", "write it as in"),
+        ("1969-12-31T23:59:59Z", "before 1970"),
+        ("9999-12-31T23:59:59-00:01", "after the year 9999"),
+    ]);
+    let time: Timestamp = "2026-12-31T23:59:59Z".parse().unwrap();
+    assert_eq!(time.since_epoch(), StdDuration::from_secs(1_798_761_599));
+}
+
+#[test]
+fn hashes_of_keys() {
+    let digits = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let text = format!("sha256:{digits}");
+    takes::<KeyHash>(&[
+        (&text, &text),
+        (&format!("sha256:{}", digits.to_uppercase()), &text),
+    ]);
+    let hash: KeyHash = text.parse().unwrap();
+    assert_eq!(hash.short(), "9f86d081884c");
+    assert_eq!(format!("{hash:?}"), "KeyHash(sha256:9f86d081884c..)");
+    assert_eq!(hash.digest()[31], 0x08);
+    for secret in [
+        "psk_live-0123456789abcdef",
+        digits,
+        &text[..70],
+        &format!("{text}0"),
+        &text.replace('9', "g"),
+        &text.replace('9', "é"),
+    ] {
+        let error = secret.parse::<KeyHash>().unwrap_err().to_string();
+        assert!(error.contains("penstock hash-key"), "{error}");
+        assert!(
+            !error.contains(secret),
+            "{error} repeats what may be the key"
+        );
+    }
 }
 
 #[test]

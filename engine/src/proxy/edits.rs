@@ -43,8 +43,11 @@ impl Head for ResponseHeader {
     }
 }
 
-/// Makes the changes in order.
+/// Makes the changes in order, after what is stripped.
 pub(super) fn apply(edits: &HeaderEdits, head: &mut impl Head) -> Result<()> {
+    for name in edits.stripped() {
+        head.remove(name);
+    }
     for edit in edits {
         match edit {
             Edit::Set(name, value) => head.set(name.clone(), value.clone())?,

@@ -76,7 +76,8 @@ fn observe(session: &Session, ctx: &mut Context, outcome: Outcome, duration: Dur
     chain.ended(&mut ctx.exchange, &ending);
 }
 
-/// One line for each request, without a query, a key or a prompt.
+/// One line for each request, without a query, a credential or a prompt: `key` is the
+/// key's public name.
 fn log(session: &Session, ctx: &Context, outcome: Outcome, duration: Duration) {
     let head = session.req_header();
     let endpoint = ctx
@@ -85,6 +86,7 @@ fn log(session: &Session, ctx: &Context, outcome: Outcome, duration: Duration) {
         .as_ref()
         .map(|endpoint| &*endpoint.label);
     let route = ctx.exchange.route().map(|name| name.as_str());
+    let identity = ctx.exchange.identity();
     let notes = Notes(ctx);
     macro_rules! line {
         ($level:ident) => {
@@ -92,6 +94,9 @@ fn log(session: &Session, ctx: &Context, outcome: Outcome, duration: Duration) {
                 client = ctx.exchange.client().map(tracing::field::display),
                 method = head.method.as_str(),
                 path = head.uri.path(),
+                consumer = identity.map(|identity| &*identity.consumer),
+                tenant = identity.map(|identity| &*identity.tenant),
+                key = identity.map(|identity| &*identity.key),
                 status = ctx.status,
                 outcome = outcome.as_str(),
                 duration_ms = millis(duration),

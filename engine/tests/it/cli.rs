@@ -1,5 +1,6 @@
 //! What the commands say, and their exit codes.
 
+use std::io::{Seek, Write};
 use std::path::Path;
 
 use penstock::transport::Transport;
@@ -13,6 +14,8 @@ on_both!(
     every_mistake_is_told_with_its_place,
     what_cannot_be_built_is_told,
     the_schema_is_the_one_in_the_repository,
+    a_new_key_is_made_and_its_hash_is_that_of_standard_input,
+    a_key_that_can_be_guessed_is_refused,
     the_simulator_runs_alone,
     a_port_in_use_ends_the_start,
     a_wrong_file_ends_the_start,
@@ -77,13 +80,62 @@ async fn what_cannot_be_built_is_told(transport: Transport) {
 }
 
 async fn the_schema_is_the_one_in_the_repository(_: Transport) {
-    let said = output(command(&["schema"])).await;
-    assert_eq!(said.code, Some(0));
-    let printed: serde_json::Value = serde_json::from_str(&said.out).unwrap();
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/schema.json");
-    let stored: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-    assert_eq!(printed, stored, "config/schema.json is out of date");
+    for (arguments, file) in [
+        (&["schema"][..], "schema.json"),
+        (&["schema", "--keys"], "keys.schema.json"),
+    ] {
+        let said = output(command(arguments)).await;
+        assert_eq!(said.code, Some(0));
+        let printed: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        let stored = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../config")
+            .join(file);
+        let stored: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(stored).unwrap()).unwrap();
+        assert_eq!(printed, stored, "config/{file} is out of date");
+    }
+}
+
+/// What `penstock hash-key` makes of this on its standard input.
+async fn hash_key(arguments: &[&str], input: &str) -> Said {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(input.as_bytes()).unwrap();
+    file.rewind().unwrap();
+    let mut command = command(&[&["hash-key"], arguments].concat());
+    command.stdin(file);
+    output(command).await
+}
+
+async fn a_new_key_is_made_and_its_hash_is_that_of_standard_input(_: Transport) {
+    let said = hash_key(&["--new"], "").await;
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    let value = |name: &str| {
+        let mut lines = said.out.lines();
+        let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.unwrap_or_else(|| panic!("no {name} in {}", said.out))
+            .to_owned()
+    };
+    let (key, hash) = (value("key"), value("hash"));
+    assert!(key.starts_with("psk_") && key.len() == 47, "{key}");
+    let again = hash_key(&[], &format!("{key}\n")).await;
+    assert_eq!((again.code, again.out.trim_end()), (Some(0), hash.as_str()));
+    let entry = format!("- {{ hash: {hash}, consumer: a }}");
+    assert!(penstock_config::keys::parse(&entry).is_ok(), "{entry}");
+}
+
+async fn a_key_that_can_be_guessed_is_refused(_: Transport) {
+    let short = hash_key(&[], "hunter2\n").await;
+    assert_eq!((short.code, short.out.as_str()), (Some(1), ""));
+    assert!(short.err.contains("can be guessed"), "{}", short.err);
+    assert!(!short.err.contains("hunter2"), "{}", short.err);
+    let told = hash_key(&["--allow-short"], "hunter2\n").await;
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    let argument = hash_key(&["psk_0123456789abcdef"], "").await;
+    assert_eq!(
+        argument.code,
+        Some(2),
+        "a key is never taken from the command line"
+    );
 }
 
 async fn the_simulator_runs_alone(_: Transport) {

@@ -14,6 +14,7 @@ on_both!(
     models_go_where_the_example_says,
     testers_get_the_canary,
     requests_get_an_identifier,
+    keys_open_what_the_example_says,
 );
 
 /// An example's file, by name.
@@ -66,6 +67,7 @@ impl Here {
                     serde_json::json!({ "file": path(folder.path(), "key.pem") });
             }
         }
+        give_key(&mut value);
         let mut simulators = Vec::new();
         for (name, upstream) in value["upstreams"].as_object_mut().unwrap() {
             let simulator = simulator(&[("name", name)]);
@@ -97,7 +99,30 @@ impl Here {
     }
 
     async fn answer(&self, request: http::Request<crate::harness::client::Body>) -> Answer {
+        let request = with(request, "authorization", &format!("Bearer {KEY}"));
         self.client().await.answer(request).await
+    }
+}
+
+/// A key that opens whatever an example guards.
+const KEY: &str = "psk_dGhpcyBpcyBub3QgYSBrZXkgb2YgYW55Ym9keQ";
+
+/// Puts the key in the place of those that the example knows, with every role of the
+/// example.
+fn give_key(config: &mut serde_json::Value) {
+    let Some(chain) = config["chain"].as_array_mut() else {
+        return;
+    };
+    let roles = chain
+        .iter()
+        .filter_map(|plugin| plugin["authorize"]["roles"].as_object());
+    let roles: Vec<String> = roles.flat_map(|roles| roles.keys().cloned()).collect();
+    let hash = penstock_plugins::authenticate::hash(KEY.as_bytes()).to_string();
+    for plugin in chain {
+        if let Some(authenticate) = plugin.get_mut("authenticate") {
+            let key = serde_json::json!({ "hash": hash, "consumer": "tests", "roles": roles });
+            authenticate["keys"] = serde_json::json!({ "inline": [key] });
+        }
     }
 }
 
@@ -164,5 +189,21 @@ async fn requests_get_an_identifier(transport: Transport) {
     assert!(
         recorded[0].headers.contains_key("x-request-id"),
         "{recorded:?}"
+    );
+}
+
+async fn keys_open_what_the_example_says(transport: Transport) {
+    let here = Here::start(transport, "keys.yaml").await;
+    let anonymous = here.client().await.answer(chat()).await;
+    assert_eq!(anonymous.status, 401);
+    assert_eq!(
+        here.answer(chat()).await.status,
+        200,
+        "the role `admin` opens all"
+    );
+    let answered = here._simulators[0].recorded();
+    assert!(
+        !answered[0].headers.contains_key("authorization"),
+        "{answered:?}"
     );
 }

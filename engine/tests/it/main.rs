@@ -44,6 +44,7 @@ macro_rules! on_both {
 
 mod access_log;
 mod admin;
+mod auth;
 mod bodies;
 mod cli;
 mod client_gone;
@@ -52,6 +53,7 @@ mod drain;
 mod errors;
 mod examples;
 mod harness;
+mod jwt;
 mod limits;
 mod models;
 mod protocols;

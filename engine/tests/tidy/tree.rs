@@ -41,7 +41,9 @@ pub(crate) fn packages() -> Vec<Value> {
 
 pub(crate) fn examples() -> Vec<PathBuf> {
     let mut examples = files(&["yaml"]);
-    examples.retain(|path| path.starts_with(root().join("config/examples")));
+    // What lies deeper are files that the examples name.
+    let folder = root().join("config/examples");
+    examples.retain(|path| path.parent() == Some(&folder));
     assert!(!examples.is_empty(), "no examples in config/examples");
     examples
 }

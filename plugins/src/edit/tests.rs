@@ -1,4 +1,4 @@
-//! Where changes to a body come to stand.
+//! Where changes to a body come to stand, and what is stripped of a head.
 
 use super::*;
 
@@ -64,4 +64,27 @@ fn changes_that_overlap_are_a_mistake() {
         let made = std::panic::catch_unwind(|| edits(&[(1..3, "a"), (second.clone(), "b")]));
         assert!(made.is_err(), "{second:?} overlaps 1..3");
     }
+}
+
+#[test]
+fn what_is_stripped_is_gone_before_anything_is_set() {
+    static NAMES: [HeaderName; 2] = [http::header::AUTHORIZATION, http::header::COOKIE];
+    static MORE: [HeaderName; 1] = [http::header::FORWARDED];
+    let mut edits = HeaderEdits::default();
+    assert!(edits.is_empty());
+    edits.set(http::header::COOKIE, HeaderValue::from_static("ours"));
+    edits.strip(&NAMES);
+    edits.strip(&NAMES);
+    assert_eq!(edits.stripped(), NAMES);
+    assert_eq!(edits.iter().count(), 1, "what we set stays");
+    edits.strip(&MORE);
+    let last = edits.iter().last();
+    assert_eq!(
+        last,
+        Some(&Edit::Remove(http::header::FORWARDED)),
+        "another list is not lost"
+    );
+    let mut stripped = HeaderEdits::default();
+    stripped.strip(&NAMES);
+    assert!(!stripped.is_empty());
 }

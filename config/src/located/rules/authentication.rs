@@ -1,0 +1,108 @@
+//! Keys that stand once, and plugins that can do what they are for.
+
+use super::Unique;
+use crate::keys::Key;
+use crate::located::found::Found;
+use crate::located::tree::Node;
+use crate::plugin::Authenticate;
+use crate::plugin::jwt::JwtIssuer;
+use crate::{Config, Plugin};
+
+pub(super) fn check(config: &Config, root: &Node, found: &mut Found) {
+    let global = chain(&config.chain, root, false, found);
+    let routes = root.get("routes").into_iter().flat_map(Node::items);
+    for (route, node) in config.routes.iter().zip(routes) {
+        chain(&route.chain, node, global, found);
+    }
+}
+
+/// Checks the plugins of `parent`'s chain. Says whether one of them authenticates, as
+/// `authenticated` says of those before them.
+fn chain(plugins: &[Plugin], parent: &Node, authenticated: bool, found: &mut Found) -> bool {
+    let nodes = || parent.get("chain").into_iter().flat_map(Node::items);
+    let is_authenticate = |plugin: &Plugin| matches!(plugin, Plugin::Authenticate(_));
+    // One with a mistake of its own, which is reported, may have been it.
+    let unknown = parent.has_dropped("chain") || parent.get("chain").is_some_and(|n| !n.is_whole());
+    let authenticated = authenticated || unknown || plugins.iter().any(is_authenticate);
+    for (plugin, node) in plugins.iter().zip(nodes()) {
+        match plugin {
+            Plugin::Authenticate(config) => authenticate(config, node, found),
+            Plugin::Authorize(_) if !authenticated => found.at(
+                node.mark,
+                "`authorize` refuses every request where nothing says who asks",
+                Some("put an `authenticate` into the chain".to_owned()),
+            ),
+            _ => {}
+        }
+    }
+    authenticated
+}
+
+fn authenticate(config: &Authenticate, node: &Node, found: &mut Found) {
+    let Some(node) = node.get("authenticate") else {
+        return;
+    };
+    let source = node.get("keys");
+    if config.keys.is_empty() && config.jwt.is_empty() && node.is_whole() {
+        let mark = source.map_or(node.heading, |source| source.heading);
+        let hint = "write `keys: { file: PATH }`, or issuers of tokens under `jwt`";
+        found.at(
+            mark,
+            "nobody could be authenticated: no keys are named",
+            Some(hint.to_owned()),
+        );
+    }
+    let jwt = node.get("jwt").into_iter().flat_map(Node::items);
+    issuers(&config.jwt, jwt, found);
+    let inline = source.and_then(|source| source.get("inline"));
+    keys(
+        &config.keys.inline,
+        inline.into_iter().flat_map(Node::items),
+        found,
+    );
+}
+
+/// Each issuer stands once: by which of two a token is judged would be a guess.
+fn issuers<'t>(issuers: &[JwtIssuer], nodes: impl Iterator<Item = &'t Node>, found: &mut Found) {
+    let mut names = Unique::new();
+    for (issuer, node) in issuers.iter().zip(nodes) {
+        let mark = node.get("issuer").map_or(node.mark, |name| name.mark);
+        if let Some(line) = names.earlier(&issuer.issuer, mark) {
+            let message = format!(
+                "the issuer `{}` stands here twice: first on line {line}",
+                issuer.issuer
+            );
+            found.at(mark, message, None);
+        }
+    }
+}
+
+/// Keys and their public names stand once, and each key works at some time.
+pub(in crate::located) fn keys<'t>(
+    keys: &[Key],
+    nodes: impl Iterator<Item = &'t Node>,
+    found: &mut Found,
+) {
+    let mut hashes = Unique::new();
+    let mut ids = Unique::new();
+    for (key, node) in keys.iter().zip(nodes) {
+        let mark = |name: &str| node.get(name).map_or(node.mark, |node| node.mark);
+        if let Some(line) = hashes.earlier(key.hash, mark("hash")) {
+            let message = format!("this key stands here twice: first on line {line}");
+            found.at(mark("hash"), message, None);
+        } else if let Some(line) = ids.earlier(key.public_id(), mark("id")) {
+            let message = format!(
+                "the id `{}` is taken by the key on line {line}",
+                key.public_id()
+            );
+            found.at(mark("id"), message, None);
+        }
+        if let (Some(from), Some(until)) = (key.not_before, key.expires)
+            && from >= until
+        {
+            let message =
+                format!("the key never works: it expires at {until}, and begins at {from}");
+            found.at(mark("not_before"), message, None);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Headers that say who asks: the client's are taken away, ours are put there.
+
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue};
+
+use super::credential::{API_KEY, X_API_KEY, X_GOOG_API_KEY};
+use crate::edit::HeaderEdits;
+use crate::identity::Identity;
+
+const CONSUMER: HeaderName = HeaderName::from_static("x-penstock-consumer");
+const TENANT: HeaderName = HeaderName::from_static("x-penstock-tenant");
+const KEY: HeaderName = HeaderName::from_static("x-penstock-key");
+/// The roles, with commas between them.
+const ROLES: HeaderName = HeaderName::from_static("x-penstock-roles");
+
+/// What never travels upstream as the client sent it: its credential, which is for us,
+/// and what an upstream would take for our word.
+pub(super) static STRIPPED: [HeaderName; 8] = [
+    AUTHORIZATION,
+    X_API_KEY,
+    API_KEY,
+    X_GOOG_API_KEY,
+    CONSUMER,
+    TENANT,
+    KEY,
+    ROLES,
+];
+
+/// Tells the upstream who asks. What a header cannot hold unambiguously is left out:
+/// the upstream then knows less, and nothing wrong.
+pub(super) fn tell(identity: &Identity, headers: &mut HeaderEdits) {
+    for (name, text) in [
+        (CONSUMER, &identity.consumer),
+        (TENANT, &identity.tenant),
+        (KEY, &identity.key),
+    ] {
+        if let Some(value) = value(text) {
+            headers.set(name, value);
+        }
+    }
+    let is_plain = |role: &&str| {
+        role.bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b',')
+    };
+    let roles: Vec<&str> = identity
+        .roles
+        .iter()
+        .map(|role| &**role)
+        .filter(is_plain)
+        .collect();
+    if let Some(roles) = value(&roles.join(",")) {
+        headers.set(ROLES, roles);
+    }
+}
+
+/// A value of visible characters, or with spaces within.
+fn value(text: &str) -> Option<HeaderValue> {
+    let is_plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    let is_whole = !text.is_empty() && text.trim_ascii() == text;
+    (is_plain && is_whole).then(|| HeaderValue::from_str(text).ok())?
+}

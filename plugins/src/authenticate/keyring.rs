@@ -1,0 +1,278 @@
+//! API keys, found by their hashes.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use penstock_config::keys::Key;
+use penstock_config::unit::{Identifier, KeyHash};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::identity::Identity;
+
+/// Longest key in bytes. Hashing takes time in proportion.
+pub const KEY_BYTES_MAX: usize = 1024;
+
+/// What is kept of a key.
+pub fn hash(key: &[u8]) -> KeyHash {
+    KeyHash::new(Sha256::digest(key).into())
+}
+
+/// The keys that are known. Looking one up allocates nothing.
+///
+/// It gives nothing away by the time that it takes: which hash is compared at all
+/// depends on the hash of what was presented, of which nobody can choose a part, and
+/// the comparison itself takes the same time wherever two hashes differ.
+pub(super) struct Keyring {
+    /// In the order of the hashes.
+    entries: Box<[Entry]>,
+    /// By the hash's first 64 bits, the first entry that has them.
+    places: HashMap<u64, usize, BuildHasherDefault<Uniform>>,
+}
+
+struct Entry {
+    hash: KeyHash,
+    not_before: Option<Duration>,
+    expires: Option<Duration>,
+    identity: Arc<Identity>,
+}
+
+/// Why a key opens nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyFault {
+    Unknown,
+    NotYetValid,
+    Expired,
+}
+
+/// Two keys with the same hash or the same public name; which name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Twice(pub(super) Box<str>);
+
+impl Keyring {
+    pub(super) fn new<'k>(keys: impl Iterator<Item = &'k Key>) -> Result<Self, Twice> {
+        let mut entries: Vec<Entry> = keys.map(Entry::new).collect();
+        entries.sort_by_key(|entry| entry.hash);
+        let mut ids: HashMap<&str, ()> = HashMap::with_capacity(entries.len());
+        let mut places = HashMap::with_capacity_and_hasher(entries.len(), Default::default());
+        let mut last = None;
+        for (index, entry) in entries.iter().enumerate() {
+            let id = &*entry.identity.key;
+            if last.replace(entry.hash) == Some(entry.hash) || ids.insert(id, ()).is_some() {
+                return Err(Twice(id.into()));
+            }
+            places.entry(prefix(&entry.hash)).or_insert(index);
+        }
+        Ok(Self {
+            entries: entries.into(),
+            places,
+        })
+    }
+
+    /// Whose key this is, at a time since the Unix epoch.
+    pub(super) fn find(&self, key: &[u8], now: Duration) -> Result<&Arc<Identity>, KeyFault> {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(KeyFault::Unknown);
+        }
+        let hash = hash(key);
+        let candidates = match self.places.get(&prefix(&hash)) {
+            Some(place) => self.entries.get(*place..).unwrap_or_default(),
+            None => return Err(KeyFault::Unknown),
+        };
+        let entry = candidates
+            .iter()
+            .take_while(|entry| prefix(&entry.hash) == prefix(&hash))
+            .find(|entry| entry.hash.digest().ct_eq(hash.digest()).into())
+            .ok_or(KeyFault::Unknown)?;
+        if entry.not_before.is_some_and(|from| now < from) {
+            return Err(KeyFault::NotYetValid);
+        }
+        if entry.expires.is_some_and(|until| until <= now) {
+            return Err(KeyFault::Expired);
+        }
+        Ok(&entry.identity)
+    }
+
+    /// The identities of all keys.
+    pub(super) fn identities(&self) -> impl Iterator<Item = &Identity> {
+        self.entries.iter().map(|entry| &*entry.identity)
+    }
+}
+
+impl Entry {
+    fn new(key: &Key) -> Self {
+        let consumer: Box<str> = key.consumer.as_str().into();
+        let tenant = key.tenant.as_ref().map(Identifier::as_str);
+        let metadata = key.metadata.iter();
+        let metadata = metadata.map(|(name, text)| (name.as_str().into(), text.as_str().into()));
+        let identity = Identity {
+            tenant: tenant.map_or_else(|| consumer.clone(), Box::from),
+            consumer,
+            key: key.public_id().into(),
+            roles: key.roles.iter().map(|role| role.as_str().into()).collect(),
+            models: key
+                .models
+                .as_ref()
+                .map(|globs| globs.iter().cloned().collect()),
+            routes: key
+                .routes
+                .as_ref()
+                .map(|globs| globs.iter().cloned().collect()),
+            metadata: metadata.collect(),
+        };
+        Self {
+            hash: key.hash,
+            not_before: key.not_before.map(|time| time.since_epoch()),
+            expires: key.expires.map(|time| time.since_epoch()),
+            identity: Arc::new(identity),
+        }
+    }
+}
+
+fn prefix(hash: &KeyHash) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *hash.digest();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Takes a part of a SHA-256 for its hash. That is uniform already, and whoever makes
+/// up requests cannot put an entry into the map.
+#[derive(Default)]
+struct Uniform(u64);
+
+impl Hasher for Uniform {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = self.0.rotate_left(8) ^ value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(yaml: &str) -> Vec<Key> {
+        penstock_config::keys::parse(yaml)
+            .unwrap()
+            .as_slice()
+            .to_vec()
+    }
+
+    fn entry(key: &str, rest: &str) -> String {
+        format!("- {{ hash: '{}', {rest} }}\n", hash(key.as_bytes()))
+    }
+
+    const fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn hashes_are_those_of_sha_256() {
+        // FIPS 180-2, appendix B.1.
+        let abc = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(hash(b"abc").to_string(), abc);
+    }
+
+    #[test]
+    fn a_key_is_found_among_many_and_no_other() {
+        let many: String = (0..1000)
+            .map(|n| entry(&format!("key-{n}"), &format!("consumer: c{n}, tenant: t")))
+            .collect();
+        let ring = Keyring::new(keys(&many).iter()).unwrap();
+        for n in 0..1000 {
+            let identity = ring.find(format!("key-{n}").as_bytes(), at(0)).unwrap();
+            assert_eq!(&*identity.consumer, format!("c{n}"));
+            assert_eq!(&*identity.tenant, "t");
+        }
+        for wrong in ["key-1000", "key-", "KEY-1", "key-1 ", "", "key-1\0"] {
+            assert_eq!(
+                ring.find(wrong.as_bytes(), at(0)),
+                Err(KeyFault::Unknown),
+                "{wrong}"
+            );
+        }
+        let long = vec![b'k'; 1 << 20];
+        assert_eq!(ring.find(&long, at(0)), Err(KeyFault::Unknown));
+    }
+
+    #[test]
+    fn hashes_that_begin_alike_are_told_apart() {
+        let ring = |last: [u8; 3]| {
+            let entry = |last: u8| {
+                let mut digest = *hash(b"key").digest();
+                digest[31] ^= last;
+                format!(
+                    "- {{ hash: '{}', consumer: 'c{last}', id: i{last} }}\n",
+                    KeyHash::new(digest)
+                )
+            };
+            let text: String = last.into_iter().map(entry).collect();
+            Keyring::new(keys(&text).iter()).unwrap()
+        };
+        for order in [[0, 1, 2], [1, 0, 2], [3, 2, 0]] {
+            let ring = ring(order);
+            assert_eq!(&*ring.find(b"key", at(0)).unwrap().consumer, "c0");
+        }
+        assert_eq!(ring([1, 2, 3]).find(b"key", at(0)), Err(KeyFault::Unknown));
+    }
+
+    #[test]
+    fn a_key_works_from_its_first_second_to_before_its_last() {
+        let text = entry(
+            "k",
+            "consumer: c, not_before: 1970-01-01T00:00:10Z, expires: 1970-01-01T00:00:20.5Z",
+        );
+        let ring = Keyring::new(keys(&text).iter()).unwrap();
+        let tick = Duration::from_nanos(1);
+        for (now, fault) in [
+            (at(0), Some(KeyFault::NotYetValid)),
+            (at(10) - tick, Some(KeyFault::NotYetValid)),
+            (at(10), None),
+            (at(20) + at(1) / 2 - tick, None),
+            (at(20) + at(1) / 2, Some(KeyFault::Expired)),
+            (Duration::MAX, Some(KeyFault::Expired)),
+        ] {
+            assert_eq!(ring.find(b"k", now).err(), fault, "{now:?}");
+        }
+    }
+
+    #[test]
+    fn two_keys_of_one_consumer_are_a_rotation() {
+        let text = entry("old", "consumer: c, expires: 1970-01-01T00:00:20Z")
+            + &entry("new", "consumer: c, not_before: 1970-01-01T00:00:10Z");
+        let ring = Keyring::new(keys(&text).iter()).unwrap();
+        let works = |key: &str, now| ring.find(key.as_bytes(), at(now)).is_ok();
+        assert!(works("old", 5) && !works("new", 5));
+        assert!(
+            works("old", 15) && works("new", 15),
+            "while both are out there"
+        );
+        assert!(!works("old", 25) && works("new", 25));
+    }
+
+    #[test]
+    fn keys_of_two_places_may_not_meet() {
+        let (file, inline) = (entry("k", "consumer: a"), entry("k", "consumer: b"));
+        let both = [keys(&file), keys(&inline)].concat();
+        assert!(
+            Keyring::new(both.iter()).is_err(),
+            "one key of two consumers"
+        );
+        let (file, inline) = (
+            entry("k", "consumer: a, id: x"),
+            entry("l", "consumer: b, id: x"),
+        );
+        let both = [keys(&file), keys(&inline)].concat();
+        assert_eq!(Keyring::new(both.iter()).err(), Some(Twice("x".into())));
+    }
+}

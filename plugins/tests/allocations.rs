@@ -1,0 +1,89 @@
+//! What every request passes allocates nothing.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use http::{Request, request};
+use penstock_plugins::build::Given;
+use penstock_plugins::{Arrival, Dialect, Exchange, Facts, RouteTable, Shared, authenticate};
+
+const KEY: &str = "psk_dGhpcyBpcyBub3QgYSBrZXkgb2YgYW55Ym9keQ";
+
+const BODY: &str = r#"{"model":"gpt-4o","messages":[]}"#;
+
+/// Ten thousand keys, of which [`KEY`] is one, and roles that it needs.
+fn table() -> RouteTable {
+    let hash = |key: &str| authenticate::hash(key.as_bytes());
+    let entry = |n: u32| {
+        format!(
+            "- {{ hash: '{}', consumer: c{n} }}\n",
+            hash(&format!("key-{n}"))
+        )
+    };
+    let mut keys: String = (1..10_000).map(entry).collect();
+    keys += &format!(
+        "- {{ hash: '{}', consumer: me, roles: [chat], models: [gpt-*], routes: [chat, 'embed*'] }}",
+        hash(KEY)
+    );
+    let config = penstock_config::parse(
+        "upstreams: { u: { endpoints: [u:1] } }
+chain:
+- authenticate: { keys: { file: keys.yaml } }
+- authorize: { roles: { chat: { routes: [chat], models: [gpt-*], methods: [POST] } } }
+routes: [{ name: chat, split: [{ upstream: u }] }]",
+    );
+    let mut given = Given::default();
+    given.files.insert("keys.yaml".into(), keys.into_bytes());
+    RouteTable::new(&config.unwrap(), &Shared::default(), &given)
+        .unwrap_or_else(|errors| panic!("{errors:?}"))
+}
+
+fn head(name: &str, value: &str) -> request::Parts {
+    let request = Request::post("/v1/chat/completions").header(name, value);
+    request.body(()).unwrap().into_parts().0
+}
+
+fn exchange() -> Exchange {
+    Exchange::new(Arrival {
+        id: 1,
+        client: None,
+        generation: 1,
+        at: Duration::from_secs(1_800_000_000),
+        dialect: Dialect::OpenAi,
+    })
+}
+
+#[test]
+fn authentication_and_roles_allocate_nothing() {
+    let table = table();
+    let heads = [
+        head("authorization", &format!("Bearer {KEY}")),
+        head("x-api-key", KEY),
+        head("x-goog-api-key", KEY),
+    ];
+    for head in &heads {
+        let mut exchange = exchange();
+        let route = table.get(0).unwrap();
+        exchange.enter(route);
+        exchange.learn(Facts::of(BODY.as_bytes()).unwrap());
+        let body = Bytes::from_static(BODY.as_bytes());
+        let mut passed = false;
+        let counted = measure(|| {
+            passed = table.global().authenticate(&mut exchange, head).is_ok()
+                && route.chain().request(&mut exchange, head).is_ok()
+                && route.chain().body(&mut exchange, head, &body).is_ok();
+        });
+        assert!(passed, "{head:?}");
+        let holders = exchange.identity().map(Arc::strong_count);
+        assert_eq!(
+            holders,
+            Some(2),
+            "the identity is the keyring's own, not a copy"
+        );
+        assert_eq!(counted.count_total, 0, "allocations for {head:?}");
+    }
+}
