@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::field;
-use crate::unit::{Glob, Identifier, KeyHash, Line, Name, Timestamp};
+use crate::unit::{Count, Glob, Identifier, KeyHash, Line, Name, Timestamp};
 
 pub use crate::located::parse_keys as parse;
 pub use crate::schema::keys_schema as schema;
@@ -83,6 +83,15 @@ pub struct Key {
     /// Until when the key is refused. Default: it works at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
+    /// Numbers of the key's own for some `limits`, by the names of the limits; at most
+    /// 16. Under a limit that several keys share, each is held to its own number.
+    #[serde(
+        default,
+        deserialize_with = "field::short_map::<_, _, _, 16>",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    #[schemars(extend("maxProperties" = 16))]
+    pub limits: BTreeMap<Name, Count>,
     /// What else is known of the consumer, for header rules; at most 16 entries.
     #[serde(
         default,

@@ -3,6 +3,7 @@
 mod authenticate;
 mod authorize;
 pub mod jwt;
+mod limits;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use crate::unit::HeaderName;
 
 pub use authenticate::{Anonymous, Authenticate, KeySource};
 pub use authorize::{Authorize, Role};
+pub use limits::{Limit, Limits, Measure, Mode, Part, TokenKind, Tokens};
 
 /// One plugin of a chain, written as a mapping with the plugin's name as its key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +24,8 @@ pub use authorize::{Authorize, Role};
 pub enum Plugin {
     /// Gives each request an identifier for logs on both sides.
     RequestId(RequestId),
+    /// Limits requests, tokens and concurrency, per key, tenant, model or client.
+    Limits(Limits),
     /// Establishes who a client is.
     Authenticate(Authenticate),
     /// Refuses what a client's roles do not allow.

@@ -82,7 +82,7 @@ pub struct Live {
     server: server::Server,
     telemetry: Arc<Telemetry>,
     certificates: Arc<Certificates>,
-    shared: Shared,
+    shared: Arc<Shared>,
     next_id: AtomicU64,
     /// Reloads happen one at a time; it holds the last verdict.
     reloading: Mutex<Option<Verdict>>,
@@ -110,7 +110,8 @@ impl Live {
         certificates: Arc<Certificates>,
     ) -> Result<Live, BuildErrors> {
         let server = config.server.clone();
-        let shared = Shared::default();
+        let shared = Arc::new(Shared::default());
+        telemetry.watch_limits(Arc::clone(&shared));
         let first = Generation::build(1, config, transport, &telemetry, &shared)?;
         telemetry.generation.set(1);
         Ok(Live {

@@ -4,18 +4,21 @@
 //! without looking anything up. Labels come from the configuration alone, never from
 //! requests, so that their number is bounded.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use penstock_plugins::Shared;
 use penstock_uring::RingMetrics;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+mod limits;
 pub mod log;
 mod rings;
 
+use limits::Limits;
 use rings::Rings;
 
 /// Seconds: 1 ms to about 17 minutes. Model servers think for minutes.
@@ -29,6 +32,7 @@ pub struct Telemetry {
     registry: Registry,
     rings: Mutex<Vec<(String, RingMetrics)>>,
     ring_families: Rings,
+    limits: Limits,
 
     /// Client connections open now.
     pub connections_open: IntGauge,
@@ -116,6 +120,7 @@ impl Telemetry {
         Ok(Telemetry {
             ring_families: Rings::new(&families)?,
             rings: Mutex::new(Vec::new()),
+            limits: Limits::new(&families)?,
             connections_open: families.gauge("connections_open", "Client connections open now")?,
             connections: families.counter("connections_total", "Client connections accepted")?,
             limit_reached: families.counters(
@@ -196,6 +201,11 @@ impl Telemetry {
             .push((worker.to_string(), metrics));
     }
 
+    /// Shows the limits that are kept there from now on.
+    pub fn watch_limits(&self, shared: Arc<Shared>) {
+        self.limits.watch(shared);
+    }
+
     /// Everything in Prometheus' text format.
     ///
     /// # Errors
@@ -209,6 +219,7 @@ impl Telemetry {
         {
             self.ring_families.show(worker, ring);
         }
+        self.limits.show();
         let mut text = Vec::with_capacity(16 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

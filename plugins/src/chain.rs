@@ -14,6 +14,7 @@ use crate::authorize::Authorize;
 use crate::build::{Materials, PluginError};
 use crate::ending::Ending;
 use crate::exchange::Exchange;
+use crate::limits::Limits;
 use crate::request_id::RequestId;
 use crate::role::{
     Authenticator, BodyFilter, BodyReader, CachePolicy, Observer, Reading, RequestFilter,
@@ -232,6 +233,7 @@ impl ChainBuilder {
         materials: &dyn Materials,
     ) -> Result<Parts, PluginError> {
         Ok(match plugin {
+            Plugin::Limits(config) => Limits::build(config, shared),
             Plugin::RequestId(config) => Parts {
                 request: Some(Arc::new(RequestId::new(config))),
                 ..Parts::default()

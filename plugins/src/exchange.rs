@@ -12,8 +12,10 @@ use crate::dialect::Dialect;
 use crate::edit::{BodyEdits, HeaderEdits};
 use crate::facts::Facts;
 use crate::identity::Identity;
+use crate::limits::held::Held;
 use crate::routes::Route;
 use crate::slot::{Slot, Slots};
+use crate::usage::Usage;
 
 /// What is known about an exchange when its request head has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,9 @@ pub struct Exchange {
     route: Option<Arc<Name>>,
     identity: Option<Arc<Identity>>,
     facts: Option<Facts>,
+    usage: Option<Usage>,
+    /// What is held of the limits.
+    pub(crate) held: Held,
     /// Changes to the request before it goes upstream. The filters of a chain all
     /// see the head as the client sent it, not with these changes.
     pub request: HeaderEdits,
@@ -68,6 +73,8 @@ impl Exchange {
             route: None,
             identity: None,
             facts: None,
+            usage: None,
+            held: Held::default(),
             request: HeaderEdits::default(),
             body_edits: BodyEdits::default(),
             response: HeaderEdits::default(),
@@ -126,6 +133,16 @@ impl Exchange {
     /// and when it names none.
     pub fn model(&self) -> Option<&str> {
         self.facts.as_ref()?.model()
+    }
+
+    /// Records what the answer has stated of its usage so far.
+    pub fn used(&mut self, usage: Usage) {
+        self.usage = Some(usage);
+    }
+
+    /// What the answer has stated of its usage; none while nobody reads its body.
+    pub fn usage(&self) -> Option<&Usage> {
+        self.usage.as_ref()
     }
 
     /// Name of the route; none while it is not known, and when no route matched.

@@ -22,6 +22,8 @@ pub struct Identity {
     pub models: Option<Globs>,
     /// Routes that it may take; none when there is no such restriction.
     pub routes: Option<Globs>,
+    /// Numbers of its own for some limits, by the limits' names.
+    pub limits: BTreeMap<Box<str>, u64>,
     /// What else is known of it, a token's claims included, by name.
     pub metadata: BTreeMap<Box<str>, Box<str>>,
 }

@@ -124,6 +124,7 @@ pub mod facts;
 pub mod identity;
 pub mod json;
 pub mod jwt;
+pub mod limits;
 pub mod refusal;
 pub mod request_id;
 pub mod role;
@@ -132,6 +133,7 @@ pub mod routes;
 pub mod shared;
 pub mod slot;
 pub mod split;
+pub mod usage;
 
 pub use chain::{Chain, ChainBuilder, Parts, Readers};
 pub use dialect::Dialect;

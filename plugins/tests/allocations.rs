@@ -58,6 +58,44 @@ fn exchange() -> Exchange {
 }
 
 #[test]
+fn limits_allocate_nothing() {
+    let config = penstock_config::parse(
+        "upstreams: { u: { endpoints: [u:1] } }
+chain:
+- limits:
+  - { name: a, requests: 600, per: 1m, by: [key] }
+  - { name: b, concurrent: 600, by: [tenant] }
+  - { name: c, tokens: 60000, per: 1m, by: [key, model, route, client], answer_tokens: 9 }
+  - { name: d, requests: 600, per: 1m, by: [client], estimate: true }
+routes: [{ name: chat, split: [{ upstream: u }] }]",
+    );
+    let table = RouteTable::new(&config.unwrap(), &Shared::default(), &Given::default());
+    let table = table.unwrap_or_else(|errors| panic!("{errors:?}"));
+    let head = head("content-type", "application/json");
+    let route = table.get(0).unwrap();
+    let chain = route.chain();
+    let body = Bytes::from_static(BODY.as_bytes());
+    // The first one makes the counters.
+    for (round, allowed) in [u64::MAX, 0, 0].into_iter().enumerate() {
+        let mut exchange = exchange();
+        exchange.enter(route);
+        exchange.learn(Facts::of(BODY.as_bytes()).unwrap());
+        let mut passed = false;
+        let counted = measure(|| {
+            passed = chain.request(&mut exchange, &head).is_ok()
+                && chain.body(&mut exchange, &head, &body).is_ok();
+        });
+        assert!(passed);
+        assert!(
+            counted.count_total <= allowed,
+            "request {round}: {counted:?}"
+        );
+        // Settling them does not either.
+        assert_eq!(measure(|| drop(exchange)).count_total, 0);
+    }
+}
+
+#[test]
 fn authentication_and_roles_allocate_nothing() {
     let table = table();
     let heads = [

@@ -4,6 +4,7 @@
 //! mistake of its own, they keep silent about what that part might have said.
 
 mod authentication;
+mod limits;
 mod route;
 mod server;
 mod upstream;
@@ -50,6 +51,7 @@ pub(super) fn check(config: &Config, root: &Node, found: &mut Found) {
     server::check(&config.server, root, found);
     upstream::check(&config.upstreams, root, found);
     route::check(&config.routes, root, found);
+    limits::check(root, found);
     authentication::check(config, root, found);
 }
 

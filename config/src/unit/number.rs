@@ -138,6 +138,43 @@ impl JsonSchema for Attempts {
     }
 }
 
+/// How much of something a limit allows: a whole number from 0 to a million million.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Count(u64);
+
+impl Count {
+    /// Greatest count.
+    pub(crate) const MAX: u64 = 1_000_000_000_000;
+
+    /// The count as a number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        whole_number(deserializer, 0, Self::MAX).map(Self)
+    }
+}
+
+impl JsonSchema for Count {
+    fn schema_name() -> Cow<'static, str> {
+        "Count".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "integer",
+            "title": "count",
+            "description": "How much a limit allows; 0 means nothing.",
+            "minimum": 0,
+            "maximum": Self::MAX,
+        })
+    }
+}
+
 /// Reads a whole number from `min` to `max`.
 pub(crate) fn whole_number<'de, D, T>(deserializer: D, min: u64, max: u64) -> Result<T, D::Error>
 where

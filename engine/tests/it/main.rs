@@ -55,6 +55,7 @@ mod examples;
 mod harness;
 mod jwt;
 mod limits;
+mod limits_chain;
 mod models;
 mod protocols;
 mod reload;

@@ -107,6 +107,8 @@ impl Entry {
         let tenant = key.tenant.as_ref().map(Identifier::as_str);
         let metadata = key.metadata.iter();
         let metadata = metadata.map(|(name, text)| (name.as_str().into(), text.as_str().into()));
+        let limits = key.limits.iter();
+        let limits = limits.map(|(name, limit)| (name.as_str().into(), limit.get()));
         let identity = Identity {
             tenant: tenant.map_or_else(|| consumer.clone(), Box::from),
             consumer,
@@ -120,6 +122,7 @@ impl Entry {
                 .routes
                 .as_ref()
                 .map(|globs| globs.iter().cloned().collect()),
+            limits: limits.collect(),
             metadata: metadata.collect(),
         };
         Self {

@@ -69,6 +69,7 @@ fn identity(wanted: &Claims, claims: &Map<String, Value>) -> Result<Identity, Fa
         roles: roles.into(),
         models,
         routes: None,
+        limits: BTreeMap::new(),
         metadata,
     })
 }
