@@ -2,6 +2,7 @@
 
 mod authenticate;
 mod authorize;
+mod cache;
 pub mod jwt;
 mod limits;
 
@@ -13,6 +14,7 @@ use crate::unit::HeaderName;
 
 pub use authenticate::{Anonymous, Authenticate, KeySource};
 pub use authorize::{Authorize, Role};
+pub use cache::Cache;
 pub use limits::{Limit, Limits, Measure, Mode, Part, TokenKind, Tokens};
 
 /// One plugin of a chain, written as a mapping with the plugin's name as its key.
@@ -30,6 +32,8 @@ pub enum Plugin {
     Authenticate(Authenticate),
     /// Refuses what a client's roles do not allow.
     Authorize(Authorize),
+    /// Answers a request as an equal one was answered before.
+    Cache(Cache),
 }
 
 /// Gives each request an identifier: the client's if it sent a sane one, else a new

@@ -47,6 +47,8 @@ pub struct Server {
     pub log: Log,
     /// Bounds on what clients may ask for.
     pub limits: Limits,
+    /// Memory for answers that are given again. Used by the `cache` plugin only.
+    pub cache: CacheMemory,
     /// Sizes of each worker's ring. Used by the `io_uring` transport only.
     pub io_uring: IoUring,
 }
@@ -201,6 +203,18 @@ pub struct Limits {
     pub generations: u32,
 }
 
+/// Memory for answers that are given again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheMemory {
+    /// Memory that stored answers may take up together, for all workers and all `cache`
+    /// plugins, `64KiB` to `1024GiB`; answers that are still arriving may take up a
+    /// quarter of it besides. What is asked for again stays when it is full.
+    /// Default: `64MiB`.
+    #[serde(deserialize_with = "field::size_within::<_, { 64 << 10 }, { 1 << 40 }>")]
+    pub capacity: Size,
+}
+
 /// Sizes of each worker's ring.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -244,6 +258,7 @@ impl Default for Server {
             upgrade_socket: None,
             log: Log::default(),
             limits: Limits::default(),
+            cache: CacheMemory::default(),
             io_uring: IoUring::default(),
         }
     }
@@ -283,6 +298,14 @@ impl Default for Limits {
             http2_streams: 256,
             upstream_idle_connections: 1024,
             generations: 16,
+        }
+    }
+}
+
+impl Default for CacheMemory {
+    fn default() -> Self {
+        Self {
+            capacity: Size::kib(64 * 1024),
         }
     }
 }

@@ -14,12 +14,15 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use penstock_plugins::cache::{Purged, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::live::Live;
 use crate::telemetry::Telemetry;
+
+mod purge;
 
 /// Connections that the listener serves at once.
 const CONNECTIONS_MAX: usize = 64;
@@ -78,7 +81,8 @@ impl Pages {
         let reading = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
             "/reload" if request.method() == Method::POST => self.reload().await,
-            "/reload" => not_allowed("POST"),
+            "/cache/purge" if request.method() == Method::POST => self.purge(request.uri().query()),
+            "/reload" | "/cache/purge" => not_allowed("POST"),
             "/healthz" | "/readyz" | "/metrics" | "/config" | "/" if !reading => {
                 not_allowed("GET, HEAD")
             }
@@ -89,13 +93,37 @@ impl Pages {
             "/config" => self.config(),
             "/" => text(
                 StatusCode::OK,
-                "Penstock\n\n/healthz\n/readyz\n/metrics\n/config\nPOST /reload\n",
+                "Penstock\n\n/healthz\n/readyz\n/metrics\n/config\nPOST /reload\nPOST /cache/purge?tenant=&model=&key=\n",
             ),
             _ => text(StatusCode::NOT_FOUND, "no such page\n"),
         }
     }
 
+    /// Removes stored answers, and says how many.
+    fn purge(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        let which = match purge::parse(query) {
+            Ok(which) => which,
+            Err(why) => return text(StatusCode::BAD_REQUEST, format!("{why}\n")),
+        };
+        let mut sum = Purged::default();
+        for store in self.live.shared().alive::<Store>() {
+            let purged = store.purge(&which);
+            sum.entries += purged.entries;
+            sum.bytes += purged.bytes;
+        }
+        info!(
+            entries = sum.entries,
+            bytes = sum.bytes,
+            "stored answers were purged"
+        );
+        let body = serde_json::json!({ "entries": sum.entries, "bytes": sum.bytes });
+        typed(StatusCode::OK, "application/json", format!("{body}\n"))
+    }
+
     fn metrics(&self) -> Response<Full<Bytes>> {
+        let stores = self.live.shared().alive::<Store>();
+        let stats = stores.first().map(|store| store.stats());
+        self.telemetry.show_answers(&stats.unwrap_or_default());
         match self.telemetry.render() {
             Ok(body) => typed(
                 StatusCode::OK,

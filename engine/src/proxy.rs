@@ -28,6 +28,7 @@ mod ending;
 mod replay;
 mod request;
 mod respond;
+mod stored;
 
 pub use attempt::TRIES_MAX;
 pub use context::Context;

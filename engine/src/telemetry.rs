@@ -8,16 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use penstock_plugins::Shared;
+use penstock_plugins::cache::Stats;
 use penstock_uring::RingMetrics;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+mod answers;
 mod limits;
 pub mod log;
 mod rings;
 
+use answers::Answers;
 use limits::Limits;
 use rings::Rings;
 
@@ -33,6 +36,7 @@ pub struct Telemetry {
     rings: Mutex<Vec<(String, RingMetrics)>>,
     ring_families: Rings,
     limits: Limits,
+    answers: Answers,
 
     /// Client connections open now.
     pub connections_open: IntGauge,
@@ -60,6 +64,7 @@ pub struct Telemetry {
     first_bytes: HistogramVec,
     outcomes: IntCounterVec,
     attempts: IntCounterVec,
+    cache: IntCounterVec,
 }
 
 /// Handles of one route.
@@ -71,6 +76,12 @@ pub struct RouteMetrics {
     /// From the request head to the first byte of the answer's body, in seconds.
     pub first_byte: Histogram,
     outcomes: [IntCounter; 6],
+    /// Requests that were answered from the cache.
+    pub cache_hits: IntCounter,
+    /// Requests that found no answer in the cache.
+    pub cache_misses: IntCounter,
+    /// Requests that the cache was not for.
+    pub cache_bypasses: IntCounter,
 }
 
 /// Handles of one upstream.
@@ -114,11 +125,18 @@ impl Telemetry {
             "Attempts to send a request",
             &["upstream", "result"],
         )?;
+        let cache = families.counters(
+            "cache_requests_total",
+            "Requests on routes with a cache",
+            &["route", "result"],
+        )?;
         let build = families.gauges("build_info", "Version of this binary", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let unmatched = RouteMetrics::new("", &requests, &durations, &first_bytes, &outcomes);
+        let unmatched =
+            RouteMetrics::new("", &requests, &durations, &first_bytes, &outcomes, &cache);
         Ok(Telemetry {
             ring_families: Rings::new(&families)?,
+            answers: Answers::new(&families)?,
             rings: Mutex::new(Vec::new()),
             limits: Limits::new(&families)?,
             connections_open: families.gauge("connections_open", "Client connections open now")?,
@@ -156,6 +174,7 @@ impl Telemetry {
             first_bytes,
             outcomes,
             attempts,
+            cache,
             registry,
         })
     }
@@ -168,6 +187,7 @@ impl Telemetry {
             &self.durations,
             &self.first_bytes,
             &self.outcomes,
+            &self.cache,
         )
     }
 
@@ -191,6 +211,11 @@ impl Telemetry {
         self.key_set_fetched_at
             .with_label_values(&[url])
             .set(seconds);
+    }
+
+    /// Shows what the store of answers says of itself.
+    pub fn show_answers(&self, stats: &Stats) {
+        self.answers.show(stats);
     }
 
     /// Shows a worker's ring from now on.
@@ -233,9 +258,11 @@ impl RouteMetrics {
         durations: &HistogramVec,
         first_bytes: &HistogramVec,
         outcomes: &IntCounterVec,
+        cache: &IntCounterVec,
     ) -> RouteMetrics {
         let class = |code| requests.with_label_values(&[route, code]);
         let outcome = |outcome| outcomes.with_label_values(&[route, outcome]);
+        let cached = |result| cache.with_label_values(&[route, result]);
         RouteMetrics {
             by_class: [
                 class("none"),
@@ -255,6 +282,9 @@ impl RouteMetrics {
                 outcome("upstream_timeout"),
                 outcome("internal"),
             ],
+            cache_hits: cached("hit"),
+            cache_misses: cached("miss"),
+            cache_bypasses: cached("bypass"),
         }
     }
 

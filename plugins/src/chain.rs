@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{request, response};
-use penstock_config::Plugin;
+use penstock_config::{Plugin, Server};
 
 use crate::authenticate::Authenticate;
 use crate::authorize::Authorize;
 use crate::build::{Materials, PluginError};
+use crate::cache::{Cache, Store};
 use crate::ending::Ending;
 use crate::exchange::Exchange;
 use crate::limits::Limits;
@@ -155,9 +156,20 @@ pub struct ChainBuilder {
     slots: usize,
     /// How many of the parts, from the first, have run their authenticators already.
     authenticated: usize,
+    /// What is fixed until a restart.
+    server: Server,
 }
 
 impl ChainBuilder {
+    /// A chain without plugins, of a server with these settings. The default is a server
+    /// with all defaults.
+    pub fn new(server: &Server) -> Self {
+        Self {
+            server: server.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Adds plugins as configured.
     ///
     /// # Errors
@@ -240,6 +252,14 @@ impl ChainBuilder {
             },
             Plugin::Authenticate(config) => Authenticate::build(config, shared, materials)?,
             Plugin::Authorize(config) => Authorize::build(config),
+            Plugin::Cache(config) => {
+                let capacity = self.server.cache.capacity.bytes();
+                let store = shared.keep("cache", "store", || Store::new(capacity));
+                Parts {
+                    cache: Some(Arc::new(Cache::new(config, store))),
+                    ..Parts::default()
+                }
+            }
         })
     }
 }

@@ -95,6 +95,15 @@ pub struct BodyEdit {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BodyEdits(Vec<BodyEdit>);
 
+impl<'a> IntoIterator for &'a BodyEdits {
+    type Item = &'a BodyEdit;
+    type IntoIter = std::slice::Iter<'a, BodyEdit>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl BodyEdits {
     /// Adds a change. Asking twice for the same changes the body once, so that two
     /// plugins can want the same. One that overlaps another cannot be made: it is a
@@ -118,6 +127,11 @@ impl BodyEdits {
         if fits {
             self.0.insert(index, edit);
         }
+    }
+
+    /// The changes, in the order of their places.
+    pub fn iter(&self) -> std::slice::Iter<'_, BodyEdit> {
+        self.0.iter()
     }
 
     /// Whether there is nothing to change.

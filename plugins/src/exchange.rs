@@ -44,6 +44,7 @@ pub struct Exchange {
     usage: Option<Usage>,
     /// What is held of the limits.
     pub(crate) held: Held,
+    is_cached: bool,
     /// Changes to the request before it goes upstream. The filters of a chain all
     /// see the head as the client sent it, not with these changes.
     pub request: HeaderEdits,
@@ -75,6 +76,7 @@ impl Exchange {
             facts: None,
             usage: None,
             held: Held::default(),
+            is_cached: false,
             request: HeaderEdits::default(),
             body_edits: BodyEdits::default(),
             response: HeaderEdits::default(),
@@ -143,6 +145,17 @@ impl Exchange {
     /// What the answer has stated of its usage; none while nobody reads its body.
     pub fn usage(&self) -> Option<&Usage> {
         self.usage.as_ref()
+    }
+
+    /// Records that the answer is one that was stored before.
+    pub fn answer_from_cache(&mut self) {
+        self.is_cached = true;
+    }
+
+    /// Whether the answer is one that was stored before: no upstream has worked for it,
+    /// and what it says of its usage was paid for by the request that it was made for.
+    pub fn is_cached(&self) -> bool {
+        self.is_cached
     }
 
     /// Name of the route; none while it is not known, and when no route matched.

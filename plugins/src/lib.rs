@@ -115,6 +115,7 @@
 pub mod authenticate;
 pub mod authorize;
 pub mod build;
+pub mod cache;
 pub mod chain;
 pub mod dialect;
 pub mod edit;
@@ -125,6 +126,7 @@ pub mod identity;
 pub mod json;
 pub mod jwt;
 pub mod limits;
+mod media_type;
 pub mod refusal;
 pub mod request_id;
 pub mod role;

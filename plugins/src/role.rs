@@ -5,7 +5,7 @@
 //! an exchange in one role it leaves for its next role in a [`Slot`](crate::Slot).
 //!
 //! Of one exchange they are called in this order: the global chain's authenticators, the
-//! route's own, request filters, body filters, the cache policy, the router, response
+//! route's own, request filters, body filters, the router, the cache policy, response
 //! filters and their readers, and observers at the end, whatever it was. In each role
 //! the global chain's come first.
 //!
@@ -13,9 +13,12 @@
 //! is fetched beside the requests and read here. A method that must refuse on doubt
 //! does so by returning a [`Refusal`].
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{request, response};
 
+use crate::cache::{Entry, Recorder};
 use crate::ending::Ending;
 use crate::exchange::Exchange;
 use crate::refusal::Refusal;
@@ -96,17 +99,59 @@ pub trait BodyReader: Send + Sync {
     fn chunk(&mut self, exchange: &mut Exchange, chunk: Bytes, last: bool) -> Bytes;
 }
 
-/// Decides which requests share an answer.
+/// Answers requests as equal ones were answered before.
 pub trait CachePolicy: Send + Sync {
-    /// The key under which the answer may be stored and found; none to bypass the
-    /// cache.
-    fn key(&self, exchange: &Exchange, head: &request::Parts, body: &Bytes) -> Option<CacheKey>;
+    /// Looks for an answer, asked for once per exchange: after all filters, so that who
+    /// may not ask is not answered, and after the router, so that no upstream's answer is
+    /// given for another's. The body is as the client sent it.
+    ///
+    /// It says in [`Exchange::response`] what it did.
+    ///
+    /// # Errors
+    /// The client wants nothing but a stored answer, and there is none.
+    fn look_up(
+        &self,
+        exchange: &mut Exchange,
+        head: &request::Parts,
+        body: &Bytes,
+        destination: Destination<'_>,
+    ) -> Result<Lookup, Box<Refusal>>;
+}
+
+/// Where a request would go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination<'a> {
+    /// Name of the upstream.
+    pub upstream: &'a str,
+    /// What the body's `model` would be replaced by; none leaves it alone.
+    pub model: Option<&'a str>,
+}
+
+/// What a cache makes of a request.
+#[derive(Debug)]
+pub enum Lookup {
+    /// This is the answer. It passes the response filters as the upstream's would.
+    Hit(Arc<Entry>),
+    /// The upstream is to be asked, and its answer shown to the recorder as it comes,
+    /// before any filter changes it.
+    Miss(Box<Recorder>),
+    /// The upstream is to be asked, and its answer concerns nobody else.
+    Bypass,
 }
 
 /// A digest of everything that an answer depends on, the tenant included. 256 bits
 /// of a collision-resistant hash, so that no client can craft another's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CacheKey(pub [u8; 32]);
+
+impl CacheKey {
+    /// The first `digits` of its 64 hexadecimal digits.
+    pub fn digits(&self, digits: usize) -> String {
+        let nibbles = self.0.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        let characters = nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16));
+        characters.take(digits).collect()
+    }
+}
 
 /// Decides where a request goes.
 pub trait Router: Send + Sync {

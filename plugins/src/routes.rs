@@ -64,7 +64,7 @@ impl RouteTable {
         materials: &dyn Materials,
     ) -> Result<Self, Vec<BuildError>> {
         let mut errors = Vec::new();
-        let global = ChainBuilder::default()
+        let global = ChainBuilder::new(&config.server)
             .plugins(&config.chain, shared, materials)
             .unwrap_or_else(|failed| {
                 errors.extend(failed.into_iter().map(|failed| plugin_error(None, failed)));

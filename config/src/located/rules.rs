@@ -4,6 +4,7 @@
 //! mistake of its own, they keep silent about what that part might have said.
 
 mod authentication;
+mod cache;
 mod limits;
 mod route;
 mod server;
@@ -53,6 +54,7 @@ pub(super) fn check(config: &Config, root: &Node, found: &mut Found) {
     route::check(&config.routes, root, found);
     limits::check(root, found);
     authentication::check(config, root, found);
+    cache::check(config, root, found);
 }
 
 /// Finds values that stand twice.

@@ -12,7 +12,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::{FailToProxy, Session};
 
 use super::context::Context;
-use super::{edits, replay, respond};
+use super::{edits, replay, respond, stored};
 
 /// The upstream's head, on its way to the client.
 pub(super) fn head(
@@ -25,6 +25,7 @@ pub(super) fn head(
     }
     ctx.attempts.answered = true;
     ctx.status = head.status.as_u16();
+    stored::record_head(ctx, head);
     let generation = ctx.generation();
     // What follows a 101 is another protocol, and no body to read or to change.
     let route = ctx.route.filter(|_| !head.status.is_informational());
@@ -69,6 +70,7 @@ fn forget_length(head: &mut ResponseHeader, has_body: bool) -> Result<()> {
 
 /// A piece of the upstream's body, on its way to the client.
 pub(super) fn chunk(ctx: &mut Context, chunk: &mut Option<Bytes>, last: bool) {
+    stored::record_chunk(ctx, chunk.as_ref(), last);
     if !ctx.readers.is_empty() && (last || chunk.is_some()) {
         let piece = chunk.take().unwrap_or_default();
         let piece = ctx.readers.chunk(&mut ctx.exchange, piece, last);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use penstock_plugins::cache::Recorder;
 use penstock_plugins::{Arrival, Dialect, Exchange, Outcome, Readers, Refusal, Target};
 
 use super::body::Body;
@@ -33,6 +34,8 @@ pub struct Context {
     pub attempts: Attempts,
     /// The plugins that read the answer's body.
     pub readers: Readers,
+    /// Who records the upstream's answer for the cache.
+    pub(super) recorder: Option<Box<Recorder>>,
     /// When the first byte of the answer's body was passed on.
     pub first_byte: Option<Instant>,
     /// Bytes of request body taken from the client.
@@ -86,6 +89,7 @@ impl Context {
             hold: None,
             attempts: Attempts::default(),
             readers: Readers::default(),
+            recorder: None,
             first_byte: None,
             request_bytes: 0,
             response_bytes: 0,

@@ -1,17 +1,21 @@
 //! Before an upstream is chosen: who asks, the route, the plugins that may refuse, the
 //! body if anyone needs it, and the target.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{StatusCode, Version};
+use penstock_plugins::cache::Entry;
 use penstock_plugins::json::{Fault, ScanError, Scanner};
-use penstock_plugins::{Arrival, Dialect, Exchange, Facts, Found, Kind, Refusal, Route};
+use penstock_plugins::role::{CachePolicy, Destination, Lookup};
+use penstock_plugins::{Arrival, Dialect, Exchange, Facts, Found, Kind, Refusal, Route, Target};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::body::{self, Body, ReadError};
 use super::context::Context;
-use super::{Proxy, replay, respond};
+use super::{Proxy, replay, respond, stored};
 
 /// Why a request goes no further.
 enum Stop {
@@ -44,7 +48,12 @@ pub(super) async fn admit(proxy: &Proxy, session: &mut Session, ctx: &mut Contex
         session.set_keepalive(None);
     }
     match examine(proxy, session, ctx).await {
-        Ok(()) => Ok(false),
+        Ok(None) => Ok(false),
+        Ok(Some(entry)) => {
+            let served = stored::serve(session, ctx, &entry).await;
+            served.map_err(Error::into_down)?;
+            Ok(true)
+        }
         Err(Stop::Refused(refusal)) => {
             respond::refuse(session, ctx, *refusal).await?;
             Ok(true)
@@ -53,7 +62,13 @@ pub(super) async fn admit(proxy: &Proxy, session: &mut Session, ctx: &mut Contex
     }
 }
 
-async fn examine(proxy: &Proxy, session: &mut Session, ctx: &mut Context) -> Result<(), Stop> {
+/// Asks everyone who has a say. Gives the stored answer, if there is one; otherwise the
+/// request is ready to be sent.
+async fn examine(
+    proxy: &Proxy,
+    session: &mut Session,
+    ctx: &mut Context,
+) -> Result<Option<Arc<Entry>>, Stop> {
     let generation = ctx.generation();
     let global = generation.routes.global();
     // First of all, so that a client whom nobody knows learns nothing of limits and routes,
@@ -87,23 +102,54 @@ async fn examine(proxy: &Proxy, session: &mut Session, ctx: &mut Context) -> Res
     if ctx.body.is_none() && wants_body(route, session) {
         keep_body(proxy, session, ctx, route.needs_body()).await?;
     }
+    let mut whole = Bytes::new();
     if chain.needs_body() {
         if ctx.exchange.facts().is_none() {
             ctx.exchange.learn(Facts::default());
         }
-        let whole = ctx.body.as_mut().map(Body::joined).unwrap_or_default();
+        whole = ctx.body.as_mut().map(Body::joined).unwrap_or_default();
         chain.body(&mut ctx.exchange, session.req_header(), &whole)?;
     }
-    aim(session, ctx, route);
-    Ok(())
+    let target = route.router().target(&ctx.exchange, session.req_header());
+    if let Some(policy) = chain.cache()
+        && let Some(entry) = look_up(policy, session, ctx, target, &whole)?
+    {
+        return Ok(Some(entry));
+    }
+    aim(session, ctx, target.clone());
+    Ok(None)
 }
 
-/// Chooses the target, and edits the body for it.
-fn aim(session: &mut Session, ctx: &mut Context, route: &Route) {
-    let target = route
-        .router()
-        .target(&ctx.exchange, session.req_header())
-        .clone();
+/// Looks for a stored answer. If there is none, the upstream's may be recorded.
+fn look_up(
+    policy: &dyn CachePolicy,
+    session: &Session,
+    ctx: &mut Context,
+    target: &Target,
+    body: &Bytes,
+) -> Result<Option<Arc<Entry>>, Box<Refusal>> {
+    let generation = ctx.generation();
+    let upstream = generation.upstream(target.upstream);
+    let destination = Destination {
+        upstream: upstream.map_or("", |upstream| upstream.name.as_str()),
+        model: target.model.as_ref().map(|model| model.as_str()),
+    };
+    match policy.look_up(&mut ctx.exchange, session.req_header(), body, destination)? {
+        Lookup::Hit(entry) => {
+            ctx.metrics().cache_hits.inc();
+            return Ok(Some(entry));
+        }
+        Lookup::Miss(recorder) => {
+            ctx.metrics().cache_misses.inc();
+            ctx.recorder = Some(recorder);
+        }
+        Lookup::Bypass => ctx.metrics().cache_bypasses.inc(),
+    }
+    Ok(None)
+}
+
+/// Sends the request to its target, with the body edited for it.
+fn aim(session: &mut Session, ctx: &mut Context, target: Target) {
     if let Some(mut body) = ctx.body.take() {
         let renamed = target.model.as_ref().zip(ctx.exchange.facts());
         if let Some(edit) = renamed.and_then(|(new, facts)| facts.rename_model(new.as_str())) {

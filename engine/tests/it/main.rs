@@ -46,6 +46,7 @@ mod access_log;
 mod admin;
 mod auth;
 mod bodies;
+mod cache;
 mod cli;
 mod client_gone;
 mod crash;

@@ -12,7 +12,7 @@ use crate::dialect::Dialect;
 use crate::ending::Outcome;
 use crate::exchange::Arrival;
 use crate::refusal::{Kind, Refusal};
-use crate::role::CacheKey;
+use crate::role::{Destination, Lookup};
 
 /// A plugin of the kind that later ones are: it reserves before a request, counts
 /// its answer, and settles at its end.
@@ -168,10 +168,14 @@ impl BodyFilter for Witness {
 }
 
 impl CachePolicy for Witness {
-    fn key(&self, _: &Exchange, _: &request::Parts, body: &Bytes) -> Option<CacheKey> {
-        let mut key = [0; 32];
-        key[0] = *self.name.as_bytes().first()?;
-        (!body.is_empty()).then_some(CacheKey(key))
+    fn look_up(
+        &self,
+        exchange: &mut Exchange,
+        _: &request::Parts,
+        _: &Bytes,
+        _: Destination<'_>,
+    ) -> Result<Lookup, Box<Refusal>> {
+        self.judge(exchange).map(|()| Lookup::Bypass)
     }
 }
 
@@ -365,11 +369,16 @@ fn the_last_cache_policy_is_the_one() {
         .part(Witness::part("global", false))
         .part(Witness::part("route's own", false))
         .build();
+    let destination = Destination {
+        upstream: "vllm",
+        model: None,
+    };
+    let mut exchange = exchange();
+    let body = Bytes::new();
     let policy = chain.cache().unwrap();
-    let body = Bytes::from_static(b"{}");
-    let key = policy.key(&exchange(), &request(), &body).unwrap();
-    assert_eq!(key.0[0], b'r');
-    assert_eq!(policy.key(&exchange(), &request(), &Bytes::new()), None);
+    let lookup = policy.look_up(&mut exchange, &request(), &body, destination);
+    assert!(matches!(lookup, Ok(Lookup::Bypass)));
+    assert_eq!(names(&exchange), ["route's own"]);
 }
 
 #[test]

@@ -220,3 +220,37 @@ fn routes_by_name_and_order() {
         expect(&text, &[(5, 3, "route `s` is never reached")]);
     }
 }
+
+#[test]
+fn caches() {
+    let cache =
+        |server: &str, cache: &str| format!("server: {server}\nchain:\n  - cache: {cache}\n");
+    expect(&cache("{}", "{}"), &[]);
+    expect(
+        &cache("{}", "{ ttl: 5 }"),
+        &[(3, 19, "write the unit, as in `5s`")],
+    );
+    expect(&cache("{}", "{ shared: true }"), &[(3, 14, "shared")]);
+    expect(
+        &cache("{}", "{ max_entry: 17MiB }"),
+        &[(3, 25, "write 1B to 16MiB")],
+    );
+    let many: Vec<String> = (0..17).map(|n| format!("x-{n}")).collect();
+    expect(
+        &cache("{}", &format!("{{ vary: [{}] }}", many.join(", "))),
+        &[(3, 20, "write at most 16")],
+    );
+    expect(
+        &cache("{ cache: { capacity: 1KiB } }", "{}"),
+        &[(1, 30, "write 64KiB to 1024GiB")],
+    );
+    expect(&cache("{ cache: { capacity: 64KiB } }", "{}"), &[]);
+    expect(
+        &cache("{ cache: { capacity: 1MiB } }", "{ max_entry: 2MiB }"),
+        &[(3, 25, "`server.cache.capacity` is `1MiB`")],
+    );
+    expect(
+        &cache("{ cache: { capacity: 1X } }", "{ max_entry: 2MiB }"),
+        &[(1, 30, "is not a size")],
+    );
+}

@@ -1,0 +1,108 @@
+//! What the cache costs a request of 16 KiB: the scan of its body that every request of
+//! such a route pays, and on top of it the key and the lookup, found or not. Together they
+//! stand for everything that a cache adds before a request goes upstream.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a bench, not an interface"
+)]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use http::request::Parts;
+use http::{Response, header};
+use penstock_plugins::build::Given;
+use penstock_plugins::role::{Destination, Lookup};
+use penstock_plugins::{Arrival, Dialect, Exchange, Facts, RouteTable, Shared};
+
+const KIB: usize = 16;
+
+fn table(shared: &Shared) -> RouteTable {
+    let text = "upstreams:\n  up: { endpoints: [\"127.0.0.1:1\"] }\nroutes:\n  - { name: all, chain: [cache: {}], split: [{ upstream: up }] }\n";
+    let config = penstock_config::parse(text).unwrap();
+    RouteTable::new(&config, shared, &Given::default()).unwrap()
+}
+
+fn head() -> Parts {
+    let request = http::Request::post("/v1/chat/completions")
+        .header("host", "bench")
+        .header("accept", "application/json")
+        .header(
+            "authorization",
+            "Bearer sk-0123456789abcdef0123456789abcdef",
+        )
+        .header("content-type", "application/json");
+    request.body(()).unwrap().into_parts().0
+}
+
+/// One message of prose, and a conversation of paragraphs.
+fn bodies() -> [(&'static str, String); 2] {
+    let sentence = "The quick brown fox jumps over the lazy dog. ";
+    let prompt = sentence.repeat(KIB * 1024 / sentence.len());
+    let paragraph = sentence.repeat(10);
+    let turn = format!(r#"{{"role":"user","content":"{paragraph}\n"}},"#);
+    let turns = turn.repeat(KIB * 1024 / turn.len());
+    let turns = turns.trim_end_matches(',');
+    [
+        (
+            "one message",
+            format!(r#"{{"messages":[{{"role":"user","content":"{prompt}"}}],"model":"gpt-4o"}}"#),
+        ),
+        (
+            "a conversation",
+            format!(r#"{{"model":"gpt-4o","messages":[{turns}],"temperature":0.7}}"#),
+        ),
+    ]
+}
+
+fn exchange() -> Exchange {
+    Exchange::new(Arrival {
+        id: 7,
+        client: None,
+        generation: 1,
+        at: Duration::from_secs(1_800_000_000),
+        dialect: Dialect::OpenAi,
+    })
+}
+
+fn a_request(criterion: &mut Criterion) {
+    let shared = Shared::default();
+    let table = table(&shared);
+    let policy = table.get(0).unwrap().chain().cache().unwrap();
+    let head = head();
+    let destination = Destination {
+        upstream: "up",
+        model: None,
+    };
+    for (kind, body) in bodies() {
+        let body = Bytes::from(body);
+        let mut group = criterion.benchmark_group(format!("{KIB} KiB of {kind}"));
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function("scan", |bencher| {
+            bencher.iter(|| Facts::of(black_box(&body)).unwrap());
+        });
+        let ask = || {
+            let mut exchange = exchange();
+            exchange.learn(Facts::of(black_box(&body)).unwrap());
+            let lookup = policy.look_up(&mut exchange, &head, &body, destination);
+            (exchange, lookup.unwrap())
+        };
+        group.bench_function("scan, key and miss", |bencher| bencher.iter(ask));
+        let (_, Lookup::Miss(recorder)) = ask() else {
+            unreachable!("nothing was stored");
+        };
+        let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
+        let (answer, ()) = response.body(()).unwrap().into_parts();
+        let now = Duration::from_secs(1_800_000_000);
+        let recorder = recorder.head(&answer, now).unwrap();
+        recorder.chunk(b"{}").unwrap().finish();
+        group.bench_function("scan, key and hit", |bencher| bencher.iter(ask));
+    }
+}
+
+criterion_group!(benches, a_request);
+criterion_main!(benches);

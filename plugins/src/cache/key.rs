@@ -1,0 +1,166 @@
+//! The key of a request: a hash of everything that its answer depends on.
+//!
+//! Each part is hashed with its length or in a form that says where it ends, so that no
+//! two lists of parts run together to the same bytes: tenant `a` with route `b|c` and
+//! tenant `a|b` with route `c` differ from the second byte on.
+
+use http::{HeaderMap, HeaderName, Method, header};
+
+use super::canonical::Canonical;
+use crate::role::CacheKey;
+
+#[cfg(test)]
+mod tests;
+
+/// Names this use of the hash and its layout, so that its output means nothing elsewhere
+/// (BLAKE3 specification, section 2.3).
+const CONTEXT: &str = "Penstock 2026-11 cache key, layout 1";
+
+/// Values whose form is longer are hashed by themselves. The hash works on many
+/// kilobytes at once if they begin at its beginning, and several times slower if not.
+const LARGE_BYTES: usize = 1024;
+
+/// Headers that carry who the client is. They join the key of a client that nobody has
+/// identified, since then the upstream decides what such a client may see.
+const CREDENTIALS: [HeaderName; 6] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+];
+
+/// Headers by which the dialects choose the version and the features of an answer, the
+/// account that it is made for, and its media type. They join every key.
+const VARY: [HeaderName; 7] = [
+    header::ACCEPT,
+    header::ORIGIN,
+    HeaderName::from_static("anthropic-beta"),
+    HeaderName::from_static("anthropic-version"),
+    HeaderName::from_static("openai-beta"),
+    HeaderName::from_static("openai-organization"),
+    HeaderName::from_static("openai-project"),
+];
+
+/// Whether a header, in any case, joins the key of a cache that also takes `further` into
+/// it.
+pub(super) fn varies_by(further: &[HeaderName], name: &[u8]) -> bool {
+    VARY.iter()
+        .chain(further)
+        .any(|joined| joined.as_str().as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// A request as the key sees it.
+pub(super) struct Subject<'a> {
+    /// Tenant of the identified client. None is not the same as any name, the empty one
+    /// included.
+    pub(super) tenant: Option<&'a str>,
+    /// Name of the route.
+    pub(super) route: &'a str,
+    /// Name of the upstream that the request would be sent to.
+    pub(super) upstream: &'a str,
+    /// Model that replaces the body's; none leaves it alone.
+    pub(super) model: Option<&'a str>,
+    /// What else plugins write into the body on its way upstream.
+    pub(super) edits: &'a [&'a [u8]],
+    pub(super) method: &'a Method,
+    pub(super) path_and_query: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    /// Further headers that the answer depends on.
+    pub(super) vary: &'a [HeaderName],
+    pub(super) body: &'a Canonical,
+    /// Fields of the body that do not change the answer.
+    pub(super) ignored: &'a [&'a str],
+}
+
+impl Subject<'_> {
+    /// The key.
+    pub(super) fn key(&self) -> CacheKey {
+        let mut hash = Hash(blake3::Hasher::new_derive_key(CONTEXT));
+        match self.tenant {
+            Some(tenant) => {
+                hash.tag(1);
+                hash.text(tenant.as_bytes());
+            }
+            None => {
+                hash.tag(0);
+                hash.headers(self.headers, &CREDENTIALS);
+            }
+        }
+        hash.text(self.route.as_bytes());
+        hash.text(self.upstream.as_bytes());
+        match self.model {
+            Some(model) => {
+                hash.tag(1);
+                hash.text(model.as_bytes());
+            }
+            None => hash.tag(0),
+        }
+        hash.number(self.edits.len());
+        for edit in self.edits {
+            hash.text(edit);
+        }
+        hash.text(self.method.as_str().as_bytes());
+        hash.text(self.path_and_query.as_bytes());
+        hash.headers(self.headers, &VARY);
+        hash.number(self.vary.len());
+        for name in self.vary {
+            hash.text(name.as_str().as_bytes());
+        }
+        hash.headers(self.headers, self.vary);
+        for (key, value) in self.body.members() {
+            if self.counts(key) {
+                hash.text(key);
+                hash.value(value);
+            }
+        }
+        CacheKey(*hash.0.finalize().as_bytes())
+    }
+
+    /// Whether a field of the body changes the answer.
+    fn counts(&self, key: &[u8]) -> bool {
+        let replaced = self.model.is_some() && key == b"model";
+        let search = |ignored: &&str| ignored.as_bytes().cmp(key);
+        !replaced && self.ignored.binary_search_by(search).is_err()
+    }
+}
+
+/// A hash of parts that cannot run together.
+struct Hash(blake3::Hasher);
+
+impl Hash {
+    fn tag(&mut self, tag: u8) {
+        self.0.update(&[tag]);
+    }
+
+    fn number(&mut self, number: usize) {
+        self.0.update(&(number as u64).to_le_bytes());
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        self.number(text.len());
+        self.0.update(text);
+    }
+
+    /// The values that each of `names` has, in their order.
+    fn headers(&mut self, headers: &HeaderMap, names: &[HeaderName]) {
+        for name in names {
+            let values = headers.get_all(name);
+            self.number(values.iter().count());
+            for value in values {
+                self.text(value.as_bytes());
+            }
+        }
+    }
+
+    /// A value of the body, whose form says where it ends.
+    fn value(&mut self, form: &[u8]) {
+        if form.len() > LARGE_BYTES {
+            self.tag(b'h');
+            self.0.update(blake3::hash(form).as_bytes());
+        } else {
+            self.0.update(form);
+        }
+    }
+}
