@@ -26,6 +26,17 @@ where
     whole_number(deserializer, MIN, MAX)
 }
 
+/// Like [`within`], if the key is there.
+pub(crate) fn optional_within<'de, D, T, const MIN: u64, const MAX: u64>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    whole_number(deserializer, MIN, MAX).map(Some)
+}
+
 /// A power of two from `MIN` to `MAX`, as the kernel demands of a ring's sizes
 /// (io_uring_setup(2), io_uring_register_buf_ring(3)).
 pub(crate) fn power_of_two<'de, D, T, const MIN: u64, const MAX: u64>(

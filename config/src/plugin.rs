@@ -5,6 +5,7 @@ mod authorize;
 mod cache;
 pub mod jwt;
 mod limits;
+pub mod waf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ pub use authenticate::{Anonymous, Authenticate, KeySource};
 pub use authorize::{Authorize, Role};
 pub use cache::Cache;
 pub use limits::{Limit, Limits, Measure, Mode, Part, TokenKind, Tokens};
+pub use waf::Waf;
 
 /// One plugin of a chain, written as a mapping with the plugin's name as its key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +36,8 @@ pub enum Plugin {
     Authorize(Authorize),
     /// Answers a request as an equal one was answered before.
     Cache(Cache),
+    /// Refuses attacks and what is larger than the inference behind it should take.
+    Waf(Waf),
 }
 
 /// Gives each request an identifier: the client's if it sent a sane one, else a new

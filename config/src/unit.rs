@@ -5,6 +5,7 @@
 //! and shown by [`Display`](std::fmt::Display) in a form that reads back as an equal
 //! value.
 
+mod cidr;
 mod duration;
 mod glob;
 mod header;
@@ -12,6 +13,7 @@ mod host_port;
 mod identifier;
 mod key_hash;
 mod line;
+mod media_type;
 mod name;
 mod number;
 mod period;
@@ -20,6 +22,7 @@ mod size;
 mod text;
 mod timestamp;
 
+pub use cidr::Cidr;
 pub use duration::Duration;
 pub use glob::Glob;
 pub use header::{HeaderName, Method};
@@ -27,6 +30,7 @@ pub use host_port::HostPort;
 pub use identifier::Identifier;
 pub use key_hash::KeyHash;
 pub use line::Line;
+pub use media_type::MediaType;
 pub use name::{ModelName, Name};
 pub use number::{Attempts, Count, Weight};
 pub use period::Period;

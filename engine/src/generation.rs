@@ -58,6 +58,9 @@ impl Generation {
         let (Ok(routes), true) = (routes, errors.is_empty()) else {
             return Err(BuildErrors(errors));
         };
+        for counts in shared.alive() {
+            telemetry.watch_firewall(counts);
+        }
         Ok(Generation {
             id,
             metrics: routes

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use penstock_plugins::Shared;
 use penstock_plugins::cache::Stats;
+use penstock_plugins::waf::Counts;
 use penstock_uring::RingMetrics;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -16,11 +17,13 @@ use prometheus::{
 };
 
 mod answers;
+mod firewall;
 mod limits;
 pub mod log;
 mod rings;
 
 use answers::Answers;
+use firewall::Firewall;
 use limits::Limits;
 use rings::Rings;
 
@@ -37,6 +40,7 @@ pub struct Telemetry {
     ring_families: Rings,
     limits: Limits,
     answers: Answers,
+    firewall: Firewall,
 
     /// Client connections open now.
     pub connections_open: IntGauge,
@@ -137,6 +141,7 @@ impl Telemetry {
         Ok(Telemetry {
             ring_families: Rings::new(&families)?,
             answers: Answers::new(&families)?,
+            firewall: Firewall::new(&families)?,
             rings: Mutex::new(Vec::new()),
             limits: Limits::new(&families)?,
             connections_open: families.gauge("connections_open", "Client connections open now")?,
@@ -231,6 +236,11 @@ impl Telemetry {
         self.limits.watch(shared);
     }
 
+    /// Shows the firewall's counts from now on.
+    pub fn watch_firewall(&self, counts: Arc<Counts>) {
+        self.firewall.watch(counts);
+    }
+
     /// Everything in Prometheus' text format.
     ///
     /// # Errors
@@ -245,6 +255,7 @@ impl Telemetry {
             self.ring_families.show(worker, ring);
         }
         self.limits.show();
+        self.firewall.show();
         let mut text = Vec::with_capacity(16 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

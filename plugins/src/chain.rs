@@ -23,10 +23,15 @@ use crate::role::{
 };
 use crate::shared::Shared;
 use crate::slot::Slot;
+use crate::waf::Waf;
 
 /// The roles that one plugin fills. An object that fills several is shared by them.
 #[derive(Clone, Default)]
 pub struct Parts {
+    /// Its kind, if a chain has only one of it: a later one takes the place of an
+    /// earlier one, and so a route's that of the global chain. Not for a plugin with an
+    /// authenticator: the global one has run by the time that the route is known.
+    pub replaces: Option<&'static str>,
     /// Establishes who a request comes from.
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// Judges request heads.
@@ -183,7 +188,7 @@ impl ChainBuilder {
         let mut errors = Vec::new();
         for (index, plugin) in plugins.iter().enumerate() {
             match self.build_plugin(plugin, shared, materials) {
-                Ok(parts) => self.parts.push(parts),
+                Ok(parts) => self.add(parts),
                 Err(error) => errors.push((index, error)),
             }
         }
@@ -205,8 +210,21 @@ impl ChainBuilder {
 
     /// Adds one plugin that is already built.
     pub fn part(mut self, parts: Parts) -> Self {
-        self.parts.push(parts);
+        self.add(parts);
         self
+    }
+
+    /// Adds a plugin, or puts it where the earlier one of its kind is.
+    fn add(&mut self, parts: Parts) {
+        let kind = parts.replaces;
+        let earlier = self
+            .parts
+            .iter_mut()
+            .find(|earlier| earlier.replaces == kind);
+        match earlier {
+            Some(earlier) if kind.is_some() => *earlier = parts,
+            _ => self.parts.push(parts),
+        }
     }
 
     /// A new place in the exchanges of this chain for a plugin's state.
@@ -260,6 +278,7 @@ impl ChainBuilder {
                     ..Parts::default()
                 }
             }
+            Plugin::Waf(config) => Waf::parts(config, shared, self.slot()),
         })
     }
 }

@@ -136,6 +136,7 @@ pub mod shared;
 pub mod slot;
 pub mod split;
 pub mod usage;
+pub mod waf;
 
 pub use chain::{Chain, ChainBuilder, Parts, Readers};
 pub use dialect::Dialect;

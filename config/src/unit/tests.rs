@@ -5,8 +5,8 @@ use std::str::FromStr;
 use std::time::{Duration as StdDuration, Instant};
 
 use super::{
-    Attempts, Duration, Glob, HeaderName, HostPort, Identifier, Invalid, KeyHash, Line, Method,
-    ModelName, Name, Secret, Size, Timestamp, Weight,
+    Attempts, Cidr, Duration, Glob, HeaderName, HostPort, Identifier, Invalid, KeyHash, Line,
+    MediaType, Method, ModelName, Name, Secret, Size, Timestamp, Weight,
 };
 
 /// Each text reads as a value that shows as the second text, and that reads back.
@@ -529,4 +529,42 @@ fn hostile_globs_take_time_in_proportion() {
         "took {:?}",
         start.elapsed()
     );
+}
+
+#[test]
+fn networks() {
+    takes::<Cidr>(&[
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("192.0.2.7", "192.0.2.7/32"),
+        ("2001:DB8::/32", "2001:db8::/32"),
+        ("::1", "::1/128"),
+    ]);
+    refuses::<Cidr>(&[
+        ("", "write it as in `10.0.0.0/8`"),
+        ("10.0.0.0/33", "is not a network"),
+        ("10.0.0/8", "is not a network"),
+        ("localhost", "is not a network"),
+        ("10.1.2.3/8", "beyond the prefix: write `10.0.0.0/8`"),
+        ("2001:db8::1/32", "write `2001:db8::/32`"),
+        ("::ffff:10.0.0.0/104", "write the IPv4 network"),
+    ]);
+}
+
+#[test]
+fn media_types() {
+    takes::<MediaType>(&[
+        ("application/json", "application/json"),
+        ("Application/VND.api+JSON", "application/vnd.api+json"),
+        ("image/*", "image/*"),
+        ("*/*", "*/*"),
+    ]);
+    refuses::<MediaType>(&[
+        ("", "write it as in"),
+        ("json", "write it as in"),
+        ("*/json", "write it as in"),
+        ("text/", "write it as in"),
+        ("text/plain; charset=utf-8", "drop its parameters"),
+        ("a/b/c", "write it as in"),
+    ]);
 }

@@ -69,3 +69,4 @@ mod tls;
 mod transport;
 mod upgrade;
 mod upstream_dies;
+mod waf;

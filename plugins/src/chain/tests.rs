@@ -414,3 +414,25 @@ fn what_a_request_holds_can_cross_threads() {
     send_and_sync::<Chain>();
     send_and_sync::<crate::routes::RouteTable>();
 }
+
+#[test]
+fn a_later_plugin_of_the_same_kind_stands_where_the_earlier_stood() {
+    let of_kind = |name| Parts {
+        replaces: Some("filter"),
+        ..Witness::part(name, false)
+    };
+    let global = ChainBuilder::default()
+        .part(of_kind("global"))
+        .part(Witness::part("other", false));
+    let own = global.for_route().part(of_kind("own")).build();
+    let mut first = exchange();
+    own.request(&mut first, &request()).unwrap();
+    assert_eq!(names(&first), ["own", "other"]);
+    let mut second = exchange();
+    global.build().request(&mut second, &request()).unwrap();
+    assert_eq!(
+        names(&second),
+        ["global", "other"],
+        "the global chain is as it was"
+    );
+}

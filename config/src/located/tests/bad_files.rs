@@ -217,6 +217,42 @@ fn sizes_and_durations() {
 }
 
 #[test]
+fn settings_of_the_firewall() {
+    for (settings, message) in [
+        (
+            "mode: loud",
+            "`loud` is not a mode: write `block`, `detect` or `off`",
+        ),
+        ("profile: all", "inference"),
+        ("fields: { max_tokens: 0 }", "`0` is out of range"),
+        (
+            "fields: { depth: 129 }",
+            "`129` is out of range: write 1 to 128",
+        ),
+        (
+            "fields: { body: { json: 1MiB } }",
+            "`json` is not a media type",
+        ),
+        ("addresses: { deny: [10.0.0.1/8] }", "write `10.0.0.0/8`"),
+        (
+            "rules: { off: [100301] }",
+            "write its number as in `PEN-100301`",
+        ),
+        (
+            "rules: { off: [PEN-100999] }",
+            "there is none of this number",
+        ),
+        ("block: true", "block"),
+    ] {
+        let text = format!("chain: [{{ waf: {{ {settings} }} }}]");
+        let report = crate::parse(&text)
+            .unwrap_err()
+            .render("penstock.yaml", &text);
+        assert!(report.contains(message), "{settings}: {report}");
+    }
+}
+
+#[test]
 fn settings_of_a_plugin() {
     expect(
         "chain: [{ request_id: { trust_client: yes } }]",
