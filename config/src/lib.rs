@@ -7,6 +7,7 @@
 //! read by whoever builds from the configuration.
 #![forbid(unsafe_code)]
 
+pub mod diff;
 pub mod keys;
 pub mod plugin;
 pub mod route;
@@ -22,6 +23,7 @@ mod yaml;
 
 use serde::{Deserialize, Serialize};
 
+pub use diff::Diff;
 pub use located::parse;
 pub use plugin::Plugin;
 pub use report::{Mistake, Report};

@@ -3,6 +3,7 @@
 mod authenticate;
 mod authorize;
 mod cache;
+pub mod headers;
 pub mod jwt;
 mod limits;
 pub mod waf;
@@ -16,6 +17,7 @@ use crate::unit::HeaderName;
 pub use authenticate::{Anonymous, Authenticate, KeySource};
 pub use authorize::{Authorize, Role};
 pub use cache::Cache;
+pub use headers::Headers;
 pub use limits::{Limit, Limits, Measure, Mode, Part, TokenKind, Tokens};
 pub use waf::Waf;
 
@@ -30,6 +32,8 @@ pub enum Plugin {
     RequestId(RequestId),
     /// Limits requests, tokens and concurrency, per key, tenant, model or client.
     Limits(Limits),
+    /// Sets, adds and removes headers.
+    Headers(Headers),
     /// Establishes who a client is.
     Authenticate(Authenticate),
     /// Refuses what a client's roles do not allow.
@@ -38,6 +42,21 @@ pub enum Plugin {
     Cache(Cache),
     /// Refuses attacks and what is larger than the inference behind it should take.
     Waf(Waf),
+}
+
+impl Plugin {
+    /// The key that it is written under.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::RequestId(_) => "request_id",
+            Self::Headers(_) => "headers",
+            Self::Limits(_) => "limits",
+            Self::Cache(_) => "cache",
+            Self::Waf(_) => "waf",
+            Self::Authenticate(_) => "authenticate",
+            Self::Authorize(_) => "authorize",
+        }
+    }
 }
 
 /// Gives each request an identifier: the client's if it sent a sane one, else a new

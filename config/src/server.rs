@@ -25,7 +25,7 @@ pub struct Server {
     #[schemars(length(min = 1))]
     pub listen: Vec<Listener>,
     /// Address of the admin listener (`/healthz`, `/readyz`, `/metrics`,
-    /// `/config`), or `off`. Default: `127.0.0.1:9901`. It has no authentication:
+    /// `/config`, `/generations`, `/reload`, `/rollback`), or `off`. Default: `127.0.0.1:9901`. It has no authentication:
     /// keep it on an address that only operators reach.
     pub admin: Admin,
     /// How bytes are moved. Default: `auto`.
@@ -150,7 +150,8 @@ pub enum LogLevel {
     Info,
     /// What a developer of Penstock needs.
     Debug,
-    /// Everything.
+    /// Everything of Penstock's own. What its libraries would tell holds credentials and
+    /// prompts: it has to be asked for by name, in the variable `PENSTOCK_LOG`.
     Trace,
 }
 
@@ -195,8 +196,9 @@ pub struct Limits {
     #[serde(deserialize_with = "field::within::<_, _, 0, 1_000_000>")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub upstream_idle_connections: u32,
-    /// Generations of the configuration that may be alive at once because requests
-    /// still run on them; a reload past it is refused. Default: 16, at least 2, at
+    /// Generations of the configuration that may be alive at once: the one that serves,
+    /// the one before, which is kept for a rollback, and those that requests still run
+    /// on. A reload past it is refused. Default: 16, at least 2, at
     /// most 1024.
     #[serde(deserialize_with = "field::within::<_, _, 2, 1024>")]
     #[schemars(range(min = 2, max = 1024))]

@@ -56,6 +56,12 @@ fn what_is_written_back_reads_as_the_same_configuration() {
             "{name} came back different from:\n{yaml}"
         );
     }
+    for (name, text) in examples() {
+        let config = parsed(&name, &text);
+        let json = serde_json::to_string(&config).unwrap();
+        let back: Config = serde_json::from_str(&json).unwrap();
+        assert_eq!(back, config, "{name} came back different from:\n{json}");
+    }
     let defaults = Config::default();
     assert_eq!(
         parsed("defaults", &to_yaml(&defaults)),

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::field;
 use crate::unit::{Duration, HostPort, Weight};
 
+mod credential;
 mod endpoint;
+
+pub use credential::{Credential, Kind as CredentialKind};
 
 /// A named set of equal servers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +35,16 @@ pub struct Upstream {
     )]
     #[schemars(length(min = 1))]
     pub host: Option<String>,
+    /// What the upstream knows the proxy by, chosen in proportion to the weights. With
+    /// any, the client's own credentials are not sent upstream. Default: none. At most
+    /// 64.
+    #[serde(
+        default,
+        deserialize_with = "credential::list",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    #[schemars(length(min = 1, max = 64))]
+    pub credentials: Vec<Credential>,
     /// How long to wait for what.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -124,3 +137,6 @@ impl Default for Timeouts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

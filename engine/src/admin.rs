@@ -1,4 +1,5 @@
-//! The admin listener: health, metrics and the running configuration, for operators.
+//! The admin listener: health, metrics, the running configuration and changes to it, for
+//! operators.
 //!
 //! It runs on the supervisor's thread, so that a busy worker does not keep an operator
 //! waiting. It has no authentication; the configuration says where it listens.
@@ -15,11 +16,14 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use penstock_plugins::cache::{Purged, Store};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
 
-use crate::live::Live;
+use crate::clock;
+use crate::history::{Applied, Record};
+use crate::live::{Live, OnDisk, ReloadError};
 use crate::telemetry::Telemetry;
 
 mod purge;
@@ -32,6 +36,8 @@ const HEAD_WAIT: Duration = Duration::from_secs(10);
 
 /// Pause after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const JSON: &str = "application/json";
 
 /// What the pages tell of.
 pub struct Pages {
@@ -80,10 +86,14 @@ impl Pages {
     async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let reading = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
-            "/reload" if request.method() == Method::POST => self.reload().await,
+            "/reload" if request.method() == Method::POST => self.change(Live::reload).await,
+            "/rollback" if request.method() == Method::POST => self.change(Live::rollback).await,
             "/cache/purge" if request.method() == Method::POST => self.purge(request.uri().query()),
-            "/reload" | "/cache/purge" => not_allowed("POST"),
-            "/healthz" | "/readyz" | "/metrics" | "/config" | "/" if !reading => {
+            "/reload" | "/rollback" | "/cache/purge" => not_allowed("POST"),
+            "/healthz" | "/readyz" | "/metrics" | "/config" | "/config.json" | "/generations"
+            | "/"
+                if !reading =>
+            {
                 not_allowed("GET, HEAD")
             }
             "/healthz" => text(StatusCode::OK, "ok\n"),
@@ -91,9 +101,11 @@ impl Pages {
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
             "/metrics" => self.metrics(),
             "/config" => self.config(),
+            "/config.json" => self.config_json(),
+            "/generations" => self.generations().await,
             "/" => text(
                 StatusCode::OK,
-                "Penstock\n\n/healthz\n/readyz\n/metrics\n/config\nPOST /reload\nPOST /cache/purge?tenant=&model=&key=\n",
+                "Penstock\n\n/healthz\n/readyz\n/metrics\n/config\n/config.json\n/generations\nPOST /reload\nPOST /rollback\nPOST /cache/purge?tenant=&model=&key=\n",
             ),
             _ => text(StatusCode::NOT_FOUND, "no such page\n"),
         }
@@ -144,16 +156,17 @@ impl Pages {
     fn config(&self) -> Response<Full<Bytes>> {
         let generation = self.live.load();
         let mut body = format!("# generation {}\n", generation.id);
-        if let Some(verdict) = self.live.last_verdict() {
-            match verdict.result {
-                Ok(id) => body.push_str(&format!(
-                    "# last reload: generation {id}, in {:?}\n",
-                    verdict.took
+        if let Some(record) = self.live.last() {
+            let action = record.action.as_str();
+            match record.result {
+                Ok(applied) => body.push_str(&format!(
+                    "# last {action}: generation {}, in {:?}: {}\n",
+                    applied.generation, record.took, applied.summary
                 )),
-                Err(why) => {
-                    body.push_str("# last reload refused:\n");
-                    why.lines()
-                        .for_each(|line| body.push_str(&format!("#   {line}\n")));
+                Err(refused) => {
+                    body.push_str(&format!("# last {action} refused:\n"));
+                    let lines = refused.why.lines();
+                    lines.for_each(|line| body.push_str(&format!("#   {line}\n")));
                 }
             }
         }
@@ -161,17 +174,83 @@ impl Pages {
         typed(StatusCode::OK, "application/yaml; charset=utf-8", body)
     }
 
-    async fn reload(&self) -> Response<Full<Bytes>> {
-        let live = self.live.clone();
-        match tokio::task::spawn_blocking(move || live.reload()).await {
-            Ok(Ok(id)) => text(StatusCode::OK, format!("generation {id} is in force\n")),
-            Ok(Err(error)) => text(StatusCode::CONFLICT, format!("{error}\n")),
+    fn config_json(&self) -> Response<Full<Bytes>> {
+        match serde_json::to_vec(&self.live.load().config) {
+            Ok(body) => typed(StatusCode::OK, JSON, body),
             Err(error) => text(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                format!("the reload failed: {error}\n"),
+                format!("the configuration cannot be shown: {error}\n"),
             ),
         }
     }
+
+    /// What serves, since when, what became of the last reloads, and what the files hold
+    /// now.
+    async fn generations(&self) -> Response<Full<Bytes>> {
+        let live = self.live.clone();
+        match tokio::task::spawn_blocking(move || state(&live)).await {
+            Ok(state) => typed(StatusCode::OK, JSON, format!("{state:#}\n")),
+            Err(error) => text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("the files could not be compared: {error}\n"),
+            ),
+        }
+    }
+
+    async fn change(
+        &self,
+        change: impl FnOnce(&Live) -> Result<Applied, ReloadError> + Send + 'static,
+    ) -> Response<Full<Bytes>> {
+        let live = self.live.clone();
+        match tokio::task::spawn_blocking(move || change(&live)).await {
+            Ok(Ok(applied)) => {
+                let id = applied.generation;
+                let mut body = format!("generation {id} is in force: {}\n", applied.summary);
+                for line in &applied.changes {
+                    body.push_str(&format!("  {line}\n"));
+                }
+                if applied.more > 0 {
+                    body.push_str(&format!("  and {} more changes\n", applied.more));
+                }
+                text(StatusCode::OK, body)
+            }
+            Ok(Err(error)) => text(StatusCode::CONFLICT, format!("{error}\n")),
+            Err(error) => text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("the change failed: {error}\n"),
+            ),
+        }
+    }
+}
+
+fn state(live: &Live) -> Value {
+    let generation = live.load();
+    let (since, before, reloads) = {
+        let history = live.history();
+        let records: Vec<_> = history.records().map(Record::to_json).collect();
+        (history.since(), history.before, records)
+    };
+    let (file, detail) = match live.on_disk() {
+        OnDisk::Same => ("same", None),
+        OnDisk::Differs(changes) => ("differs", Some(changes)),
+        OnDisk::Unusable(why) => ("unusable", Some(why)),
+    };
+    let files = generation.files.changes_on_disk();
+    let files = files.into_iter().map(|(path, changes)| {
+        json!({
+            "path": path.display().to_string(),
+            "changed": !changes.is_empty(),
+            "changes": changes,
+        })
+    });
+    json!({
+        "generation": generation.id,
+        "since": clock::rfc3339(since),
+        "before": before,
+        "file": { "path": live.source().name(), "state": file, "detail": detail },
+        "files": files.collect::<Vec<_>>(),
+        "reloads": reloads,
+    })
 }
 
 /// Opens the admin listener.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
-use penstock::commands::{hash_key, reload, run, schema};
+use penstock::commands::{ask, diff, hash_key, run, schema};
 use penstock_simulator::{SETTING_NAMES, Settings};
 
 /// An edge proxy for inference traffic.
@@ -33,6 +33,10 @@ pub(crate) enum Command {
         /// The configuration file
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
+        /// Say what it does: of each route what it matches, which plugins run when, and where
+        /// requests can go
+        #[arg(long)]
+        explain: bool,
     },
     /// Print the JSON Schema of the configuration file, or of a file of API keys
     Schema(schema::Options),
@@ -40,8 +44,21 @@ pub(crate) enum Command {
     ///
     /// The key is read from standard input, never from the command line, which others can see.
     HashKey(hash_key::Options),
+    /// Say what a reload would change, before it happens
+    ///
+    /// Compares a configuration file with the one that the running proxy serves by, and the
+    /// files that it names with what they held when the proxy read them. Exit code 0: nothing
+    /// would change; 1: something would, or the reload would be refused because `server` differs;
+    /// 2: it cannot be told, as when the file has mistakes.
+    Diff(diff::Options),
     /// Make a running proxy read its configuration again, and say what became of it
-    Reload(reload::Options),
+    Reload(ask::Whom),
+    /// Make a running proxy return to the generation before, and say what that changed
+    ///
+    /// Its configuration, keys and certificates are those that it was built with, whatever the
+    /// files hold now. One generation is kept: a second rollback in a row is refused. The files
+    /// are not touched; until they are put right, a reload or a restart brings back what they say.
+    Rollback(ask::Whom),
     /// Run the simulator of a model server alone
     ///
     /// It speaks OpenAI's API on /v1 and produces faults on demand, by --faults or by the request

@@ -1,6 +1,9 @@
 //! What the binary's commands do.
 
+pub mod ask;
 pub mod check;
+pub mod diff;
+pub mod explain;
 pub mod hash_key;
 pub mod reload;
 pub mod run;

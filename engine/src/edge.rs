@@ -26,6 +26,10 @@ const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 /// its client has been told that it is connected, and its request is on the way.
 const FIRST_BYTES_WAIT: Duration = Duration::from_secs(1);
 
+/// How long an idle connection is kept when the proxy drains: its client knows nothing of
+/// that, and a request may be on the way.
+pub const LAST_REQUEST_WAIT: Duration = Duration::from_secs(1);
+
 /// The proxy as a worker runs it.
 pub type Engine = HttpProxy<Proxy, Connector>;
 
@@ -151,10 +155,15 @@ async fn serve_http1(
         };
         if let Some(ring) = ring.filter(|_| idle) {
             let readable = pingora_timeout::timeout(terms.keepalive, ring.readable());
+            let last = async {
+                // An error means that the proxy is going away without a word.
+                let _ = shutdown.wait_for(|stop| *stop).await;
+                tokio::time::sleep(LAST_REQUEST_WAIT).await;
+            };
             tokio::select! {
                 biased;
                 arrived = readable => if !matches!(arrived, Ok(Ok(()))) { return },
-                _ = shutdown.wait_for(|stop| *stop) => return,
+                () = last => return,
             }
         }
         let session = session(stream, settings, head_wait, terms);

@@ -6,14 +6,17 @@
 //! [`Shared`], where each generation finds it again.
 
 use std::fmt;
+use std::sync::Arc;
 
 use penstock_config::Config;
 use penstock_plugins::{RouteTable, Shared, build};
+use pingora_core::listeners::tls::Acceptor;
 use prometheus::IntGauge;
 
+use crate::files::{Files, Seen};
 use crate::materials::Machine;
-
 use crate::telemetry::{Held, RouteMetrics, Telemetry};
+use crate::tls::{self, Acceptors, CertificateError};
 use crate::transport::Transport;
 use crate::upstream::{self, Upstream};
 
@@ -25,6 +28,9 @@ pub struct Generation {
     pub config: Config,
     /// Which requests go where.
     pub routes: RouteTable,
+    /// What the files held that it was built from.
+    pub files: Seen,
+    acceptors: Acceptors,
     upstreams: Box<[Upstream]>,
     metrics: Box<[RouteMetrics]>,
     unmatched: RouteMetrics,
@@ -46,16 +52,19 @@ impl Generation {
         shared: &Shared,
     ) -> Result<Self, BuildErrors> {
         let mut errors = Vec::new();
+        let files = Files::default();
+        let acceptors = tls::acceptors(&config.server.listen, &files)
+            .map_err(|error| errors.push(BuildError::Certificate(error)));
         let mut upstreams = Vec::with_capacity(config.upstreams.len());
         for (name, upstream) in &config.upstreams {
-            match Upstream::build(name.as_str(), upstream, transport, telemetry) {
+            match Upstream::build(name.as_str(), upstream, transport, &files, telemetry) {
                 Ok(upstream) => upstreams.push(upstream),
                 Err(error) => errors.push(BuildError::Upstream(error)),
             }
         }
-        let routes = RouteTable::new(&config, shared, &Machine)
+        let routes = RouteTable::new(&config, shared, &Machine(&files))
             .map_err(|failed| errors.extend(failed.into_iter().map(BuildError::Chain)));
-        let (Ok(routes), true) = (routes, errors.is_empty()) else {
+        let (Ok(routes), Ok(acceptors), true) = (routes, acceptors, errors.is_empty()) else {
             return Err(BuildErrors(errors));
         };
         for counts in shared.alive() {
@@ -70,14 +79,26 @@ impl Generation {
             unmatched: telemetry.unmatched.clone(),
             _alive: Held::new(&telemetry.generations_alive),
             routes,
+            files: files.seen(),
+            acceptors,
             upstreams: upstreams.into(),
             config,
         })
     }
 
+    /// What accepts TLS for a listener; none for a cleartext one.
+    pub fn acceptor(&self, listener: usize) -> Option<Arc<Acceptor>> {
+        self.acceptors.get(listener).cloned().flatten()
+    }
+
     /// The upstream of a target of this generation.
     pub fn upstream(&self, id: penstock_plugins::UpstreamId) -> Option<&Upstream> {
         self.upstreams.get(id.0)
+    }
+
+    /// All upstreams, in the order of their names.
+    pub fn upstreams(&self) -> &[Upstream] {
+        &self.upstreams
     }
 
     /// The counters of a route, or of requests without one.
@@ -95,6 +116,8 @@ pub struct BuildErrors(pub Vec<BuildError>);
 /// One reason.
 #[derive(Debug)]
 pub enum BuildError {
+    /// A listener's certificate cannot be used.
+    Certificate(CertificateError),
     /// An upstream could not be built.
     Upstream(upstream::BuildError),
     /// A route or a plugin could not be built.
@@ -104,6 +127,7 @@ pub enum BuildError {
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            BuildError::Certificate(error) => error.fmt(f),
             BuildError::Upstream(error) => error.fmt(f),
             BuildError::Chain(error) => error.fmt(f),
         }

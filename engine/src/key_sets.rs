@@ -12,13 +12,12 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use penstock_plugins::build::Materials;
 use penstock_plugins::jwt::KeySet;
 use tokio::task::LocalSet;
 use tracing::{debug, info, warn};
 
+use crate::clock;
 use crate::live::Live;
-use crate::materials::Machine;
 
 /// How often it is looked whether something is due: how long an unknown key waits for
 /// its fetch to begin.
@@ -55,7 +54,7 @@ pub fn wait(live: &Live, longest: Duration) {
 async fn look(live: Weak<Live>) {
     while let Some(server) = live.upgrade() {
         for set in server.shared().alive::<KeySet>() {
-            if set.is_due(Machine.now()) {
+            if set.is_due(clock::now()) {
                 tokio::task::spawn_local(refresh(set, Weak::clone(&live)));
             }
         }
@@ -70,7 +69,7 @@ async fn refresh(set: Arc<KeySet>, live: Weak<Live>) {
         return;
     };
     let answer = fetch::fetch(url, ca).await;
-    let now = Machine.now();
+    let now = clock::now();
     let verdict = match answer {
         Ok(body) => match set.fetched(&body, now) {
             Ok(()) => {

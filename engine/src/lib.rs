@@ -6,10 +6,13 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod clock;
 pub mod commands;
 pub mod edge;
+pub mod files;
 pub mod generation;
 pub mod handout;
+pub mod history;
 pub mod key_sets;
 pub mod listen;
 pub mod live;

@@ -2,25 +2,31 @@
 //!
 //! A reload reads and builds everything beside the generation that serves, and swaps
 //! one pointer at the end. Whatever goes wrong before that leaves things as they are.
+//! The generation that served before is kept as it was built, so that a rollback reads
+//! no file and cannot fail for one.
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use penstock_config::{Config, server};
+use penstock_config::{Config, Diff, server};
 use penstock_plugins::Shared;
 use tracing::{info, warn};
 
+use crate::files;
 use crate::generation::{self, BuildErrors, Generation};
+use crate::history::{Action, Applied, History, Record, Refused};
 use crate::telemetry::Telemetry;
-use crate::tls::{CertificateError, Certificates};
 use crate::transport::Transport;
 
 /// Largest configuration file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Changes that a log line tells of.
+const LOGGED_CHANGES_MAX: usize = 10;
 
 /// Where the configuration came from.
 #[derive(Clone, Debug)]
@@ -52,13 +58,8 @@ impl Source {
                     path: path.clone(),
                     why,
                 };
-                let size = std::fs::metadata(path)
-                    .map_err(|error| failed(error.to_string()))?
-                    .len();
-                if size > FILE_BYTES_MAX {
-                    return Err(failed(format!("it is larger than {FILE_BYTES_MAX} bytes")));
-                }
-                std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))
+                let bytes = files::read(path, FILE_BYTES_MAX).map_err(failed)?;
+                String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8".to_owned()))
             }
         }
     }
@@ -81,20 +82,25 @@ pub struct Live {
     transport: Transport,
     server: server::Server,
     telemetry: Arc<Telemetry>,
-    certificates: Arc<Certificates>,
     shared: Arc<Shared>,
     next_id: AtomicU64,
-    /// Reloads happen one at a time; it holds the last verdict.
-    reloading: Mutex<Option<Verdict>>,
+    /// The generation that a rollback returns to. Whoever holds the lock is the only one
+    /// who reloads or rolls back.
+    before: Mutex<Option<Arc<Generation>>>,
+    history: Mutex<History>,
+    /// The process finishes what is in flight and ends.
+    draining: AtomicBool,
 }
 
-/// What became of the last reload.
-#[derive(Clone, Debug)]
-pub struct Verdict {
-    /// The generation that serves since, or why none does.
-    pub result: Result<u64, String>,
-    /// How long it took.
-    pub took: Duration,
+/// How the file compares with what serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnDisk {
+    /// It says the same.
+    Same,
+    /// A reload would change this, in a line.
+    Differs(String),
+    /// A reload would be refused, for this reason.
+    Unusable(String),
 }
 
 impl Live {
@@ -107,12 +113,12 @@ impl Live {
         source: Source,
         transport: Transport,
         telemetry: Arc<Telemetry>,
-        certificates: Arc<Certificates>,
     ) -> Result<Live, BuildErrors> {
         let server = config.server.clone();
         let shared = Arc::new(Shared::default());
         telemetry.watch_limits(Arc::clone(&shared));
         let first = Generation::build(1, config, transport, &telemetry, &shared)?;
+        first.files.settle();
         telemetry.generation.set(1);
         Ok(Live {
             current: ArcSwap::from_pointee(first),
@@ -120,10 +126,11 @@ impl Live {
             transport,
             server,
             telemetry,
-            certificates,
             shared,
             next_id: AtomicU64::new(2),
-            reloading: Mutex::new(None),
+            before: Mutex::new(None),
+            history: Mutex::new(History::new()),
+            draining: AtomicBool::new(false),
         })
     }
 
@@ -132,9 +139,24 @@ impl Live {
         self.current.load_full()
     }
 
+    /// From now on each request is the last one of its connection.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether each request is the last one of its connection.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     /// The part of the configuration that is fixed until a restart.
     pub fn server(&self) -> &server::Server {
         &self.server
+    }
+
+    /// Where the configuration comes from.
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
     /// What survives reloads.
@@ -147,79 +169,172 @@ impl Live {
         &self.telemetry
     }
 
-    /// What became of the last reload, if there was one.
-    pub fn last_verdict(&self) -> Option<Verdict> {
-        self.reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// What became of the last reloads and rollbacks.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        lock(&self.history)
+    }
+
+    /// What became of the last reload or rollback, if there was one.
+    pub fn last(&self) -> Option<Record> {
+        self.history().records().next().cloned()
+    }
+
+    /// How the file compares with what serves. Blocks on the file.
+    pub fn on_disk(&self) -> OnDisk {
+        match self.source.load() {
+            Err(error) => OnDisk::Unusable(error.to_string()),
+            Ok(config) => match Diff::new(&self.load().config, &config) {
+                diff if diff.is_empty() => OnDisk::Same,
+                diff => OnDisk::Differs(diff.summary()),
+            },
+        }
     }
 
     /// Reads everything again and swaps. Blocks on files and name lookups.
     ///
     /// # Errors
     /// Why the generation that served still serves.
-    pub fn reload(&self) -> Result<u64, ReloadError> {
-        let mut last = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    pub fn reload(&self) -> Result<Applied, ReloadError> {
+        let mut before = lock(&self.before);
         let started = Instant::now();
-        let result = self.swap();
+        let result = self.load_next(&mut before);
         let took = started.elapsed();
-        let verdict = match &result {
-            Ok(id) => {
-                info!(
-                    generation = id,
-                    took_ms = took.as_millis() as u64,
-                    "configuration reloaded"
-                );
-                "applied"
-            }
-            Err(error) => {
-                warn!(
-                    "reload refused, generation {} serves on: {error}",
-                    self.current.load().id
-                );
-                "refused"
-            }
-        };
-        self.telemetry.reloads.with_label_values(&[verdict]).inc();
-        let result_text = result.as_ref().map(|id| *id).map_err(ToString::to_string);
-        *last = Some(Verdict {
-            result: result_text,
-            took,
-        });
+        // What changed is found out when it serves already.
+        let result = result.map(|(left, next)| Applied::new(&left, &next));
+        self.record(Action::Reload, took, &result);
         result
     }
 
-    fn swap(&self) -> Result<u64, ReloadError> {
+    /// Returns to the generation before, as it was built: its configuration, and what
+    /// the files held then. Reads nothing.
+    ///
+    /// # Errors
+    /// There is none: nothing was reloaded yet, or this was done already.
+    pub fn rollback(&self) -> Result<Applied, ReloadError> {
+        let mut before = lock(&self.before);
+        let started = Instant::now();
+        let left = self.load();
+        let result = before.take().ok_or(ReloadError::NothingBefore);
+        let result = result.inspect(|previous| {
+            self.put_in_force(previous.clone());
+            self.history().before = None;
+        });
+        let took = started.elapsed();
+        let result = result.map(|previous| Applied::new(&left, &previous));
+        self.record(Action::Rollback, took, &result);
+        if result.is_ok() {
+            self.warn_of_file();
+        }
+        result
+    }
+
+    /// Puts the next generation in force, and keeps the one that served. Returns that one,
+    /// and the next.
+    fn load_next(
+        &self,
+        before: &mut Option<Arc<Generation>>,
+    ) -> Result<(Arc<Generation>, Arc<Generation>), ReloadError> {
         let config = self.source.load()?;
         let fixed = server::changed_keys(&self.server, &config.server);
         if !fixed.is_empty() {
             return Err(ReloadError::Fixed(fixed));
         }
-        let alive = generation::alive(&self.telemetry.generations_alive);
-        let alive_max = u64::from(self.server.limits.generations);
-        if alive >= alive_max {
-            self.telemetry
-                .limit_reached
-                .with_label_values(&["generations"])
-                .inc();
-            return Err(ReloadError::TooManyAlive(alive));
-        }
-        let certificates = Certificates::read(&self.server.listen)?;
+        self.check_room(before.as_ref())?;
         let id = self.next_id.load(Ordering::Relaxed);
         let next = Generation::build(id, config, self.transport, &self.telemetry, &self.shared)?;
         // From here on nothing can fail.
-        self.certificates.replace(certificates);
-        self.current.store(Arc::new(next));
         self.next_id.store(id + 1, Ordering::Relaxed);
-        self.telemetry
-            .generation
-            .set(i64::try_from(id).unwrap_or(i64::MAX));
-        Ok(id)
+        let (left, next) = (self.load(), Arc::new(next));
+        self.put_in_force(next.clone());
+        self.history().before = Some(left.id);
+        *before = Some(left.clone());
+        Ok((left, next))
     }
+
+    /// Whether another generation may be alive.
+    fn check_room(&self, before: Option<&Arc<Generation>>) -> Result<(), ReloadError> {
+        let alive = generation::alive(&self.telemetry.generations_alive);
+        // The one that is kept for a rollback makes room, unless requests run on it.
+        let goes = before.is_some_and(|kept| Arc::strong_count(kept) == 1);
+        let stay = alive.saturating_sub(u64::from(goes));
+        if stay < u64::from(self.server.limits.generations) {
+            return Ok(());
+        }
+        self.telemetry
+            .limit_reached
+            .with_label_values(&["generations"])
+            .inc();
+        Err(ReloadError::TooManyAlive(alive))
+    }
+
+    fn put_in_force(&self, generation: Arc<Generation>) {
+        let id = i64::try_from(generation.id).unwrap_or(i64::MAX);
+        self.current.store(generation);
+        self.telemetry.generation.set(id);
+    }
+
+    /// Tells what became of a reload: the log, the metrics, and the admin page.
+    fn record(&self, action: Action, took: Duration, result: &Result<Applied, ReloadError>) {
+        let took_ms = took.as_secs_f64() * 1e3;
+        let result = match result {
+            Ok(applied) => Ok(applied.clone()),
+            Err(error) => Err(Refused::new(error.kind(), error.to_string())),
+        };
+        match (&result, action) {
+            (Ok(applied), _) => {
+                let changes = applied.line(LOGGED_CHANGES_MAX);
+                let (generation, summary) = (applied.generation, &applied.summary);
+                match action {
+                    Action::Reload => {
+                        info!(
+                            generation,
+                            took_ms, summary, changes, "configuration reloaded"
+                        )
+                    }
+                    Action::Rollback => {
+                        warn!(generation, took_ms, summary, changes, "rolled back")
+                    }
+                }
+            }
+            (Err(refused), action) => warn!(
+                reason = refused.kind,
+                "{} refused, generation {} serves on: {}",
+                action.as_str(),
+                self.current.load().id,
+                refused.why
+            ),
+        }
+        let at = SystemTime::now();
+        let refused = result.as_ref().err();
+        self.telemetry.reloads.count(action, at, took, refused);
+        self.history().add(Record {
+            action,
+            at,
+            took,
+            result,
+        });
+    }
+
+    /// A reload would undo a rollback, unless the file is put right before.
+    fn warn_of_file(&self) {
+        let file = self.source.name();
+        match self.on_disk() {
+            OnDisk::Same => info!(file, "the file on disk says what serves"),
+            OnDisk::Differs(changes) => warn!(
+                file,
+                changes,
+                "the file on disk differs from what serves: a reload or a restart would bring it back"
+            ),
+            OnDisk::Unusable(why) => warn!(
+                file,
+                why, "the file on disk is unusable: a reload would be refused, and a restart fail"
+            ),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why a configuration could not be loaded.
@@ -245,21 +360,29 @@ pub enum ReloadError {
     Fixed(Vec<String>),
     /// This many generations are alive, which is the limit.
     TooManyAlive(u64),
-    /// A certificate could not be read.
-    Certificate(CertificateError),
-    /// Something else could not be built.
+    /// Something could not be built.
     Build(BuildErrors),
+    /// There is no generation to return to.
+    NothingBefore,
+}
+
+impl ReloadError {
+    /// The kind of reason, as the metrics count it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            ReloadError::Load(LoadError::Unreadable { .. }) => "unreadable",
+            ReloadError::Load(LoadError::Mistakes(_)) => "mistakes",
+            ReloadError::Fixed(_) => "needs_restart",
+            ReloadError::TooManyAlive(_) => "generations",
+            ReloadError::Build(_) => "build",
+            ReloadError::NothingBefore => "nothing_before",
+        }
+    }
 }
 
 impl From<LoadError> for ReloadError {
     fn from(error: LoadError) -> Self {
         ReloadError::Load(error)
-    }
-}
-
-impl From<CertificateError> for ReloadError {
-    fn from(error: CertificateError) -> Self {
-        ReloadError::Certificate(error)
     }
 }
 
@@ -294,11 +417,13 @@ impl fmt::Display for ReloadError {
             ReloadError::TooManyAlive(alive) => {
                 write!(
                     f,
-                    "requests still run on {alive} generations, the limit of server.limits.generations"
+                    "{alive} generations are alive, with the one kept for a rollback and those that requests still run on: the limit is server.limits.generations"
                 )
             }
-            ReloadError::Certificate(error) => error.fmt(f),
             ReloadError::Build(errors) => errors.fmt(f),
+            ReloadError::NothingBefore => f.write_str(
+                "no generation is kept to return to: nothing was reloaded since the start or since the last rollback",
+            ),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use penstock::commands::{check, hash_key, reload, run, schema, simulate};
+use penstock::commands::{check, diff, hash_key, reload, run, schema, simulate};
 
 mod cli;
 
@@ -22,10 +22,12 @@ fn main() -> ExitCode {
     match cli.command {
         None => run::run(cli.run),
         Some(Command::Run(options)) => run::run(options),
-        Some(Command::Check { config }) => check::check(&config),
+        Some(Command::Check { config, explain }) => check::check(&config, explain),
         Some(Command::Schema(options)) => schema::print(&options),
         Some(Command::HashKey(options)) => hash_key::hash_key(&options),
-        Some(Command::Reload(options)) => reload::reload(&options),
+        Some(Command::Diff(options)) => diff::diff(&options),
+        Some(Command::Reload(whom)) => reload::reload(&whom),
+        Some(Command::Rollback(whom)) => reload::rollback(&whom),
         Some(Command::Simulate(settings)) => simulate::simulate(settings.0),
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -23,6 +24,7 @@ mod answer;
 mod attempt;
 mod body;
 mod context;
+mod credentials;
 mod edits;
 mod ending;
 mod replay;
@@ -129,6 +131,16 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> Result<()> {
         answer::head(session, ctx, head)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut Context,
+    ) -> Result<Option<Bytes>> {
+        credentials::conceal_trailers(ctx, trailers);
+        Ok(None)
     }
 
     fn response_body_filter(

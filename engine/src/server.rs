@@ -17,7 +17,6 @@ use crate::key_sets;
 use crate::listen::{self, ListenError, Listening};
 use crate::live::{Live, Source};
 use crate::telemetry::Telemetry;
-use crate::tls::{CertificateError, Certificates};
 use crate::transport::Transport;
 use crate::upgrade::{self, Inherited};
 use crate::worker::{self, Common, Door, Stage};
@@ -67,30 +66,20 @@ impl Server {
             Transport::choose(config.server.transport).map_err(StartError::Transport)?;
         let telemetry =
             Arc::new(Telemetry::new().map_err(|error| StartError::Io(io::Error::other(error)))?);
-        let certificates =
-            Certificates::read(&config.server.listen).map_err(StartError::Certificate)?;
-        let certificates = Arc::new(Certificates::new(certificates));
         let count = worker_count(config.server.workers);
-        let listening = open_all(&config, count, inherited)?;
         let admin = match config.server.admin {
             Admin::Off => None,
             Admin::On(address) => Some(address),
         };
-        let live = Live::new(
-            config,
-            source,
-            transport,
-            telemetry.clone(),
-            certificates.clone(),
-        );
+        let live = Live::new(config, source, transport, telemetry.clone());
         let live = Arc::new(live.map_err(StartError::Build)?);
         key_sets::start(&live).map_err(StartError::Io)?;
         key_sets::wait(&live, KEY_SETS_WAIT);
+        let listening = open_all(&live.load().config, count, inherited)?;
         let (stage, watched) = watch::channel(Stage::Serving);
         let common = Common {
             live: live.clone(),
             telemetry: telemetry.clone(),
-            certificates,
             transport,
             stage: watched,
         };
@@ -288,8 +277,6 @@ fn open_all(
 pub enum StartError {
     /// The transport that was asked for is not to be had.
     Transport(penstock_uring::Unavailable),
-    /// A certificate cannot be used.
-    Certificate(CertificateError),
     /// The configuration cannot be built.
     Build(BuildErrors),
     /// An address cannot be listened on.
@@ -307,7 +294,6 @@ impl fmt::Display for StartError {
                     "server.transport is `io_uring`, and io_uring is not to be had: {reason}"
                 )
             }
-            StartError::Certificate(error) => error.fmt(f),
             StartError::Build(errors) => errors.fmt(f),
             StartError::Listen(error) => error.fmt(f),
             StartError::Io(error) => error.fmt(f),

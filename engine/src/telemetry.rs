@@ -12,7 +12,7 @@ use penstock_plugins::cache::Stats;
 use penstock_plugins::waf::Counts;
 use penstock_uring::RingMetrics;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
@@ -20,11 +20,13 @@ mod answers;
 mod firewall;
 mod limits;
 pub mod log;
+mod reloads;
 mod rings;
 
 use answers::Answers;
 use firewall::Firewall;
 use limits::Limits;
+pub use reloads::Reloads;
 use rings::Rings;
 
 /// Seconds: 1 ms to about 17 minutes. Model servers think for minutes.
@@ -38,8 +40,8 @@ pub struct Telemetry {
     registry: Registry,
     rings: Mutex<Vec<(String, RingMetrics)>>,
     ring_families: Rings,
-    limits: Limits,
     answers: Answers,
+    limits: Limits,
     firewall: Firewall,
 
     /// Client connections open now.
@@ -54,21 +56,18 @@ pub struct Telemetry {
     pub unmatched: RouteMetrics,
     /// The generation that serves.
     pub generation: IntGauge,
-    /// Generations that requests still run on.
+    /// Generations in memory: the one that serves, the one kept for a rollback, and
+    /// those that requests still run on.
     pub generations_alive: IntGauge,
-    /// Reloads by verdict.
-    pub reloads: IntCounterVec,
+    /// What became of reloads.
+    pub reloads: Reloads,
     /// Bytes of request bodies that are kept in memory now.
     pub bodies_kept: IntGauge,
 
     key_set_fetches: IntCounterVec,
     key_set_fetched_at: IntGaugeVec,
-    requests: IntCounterVec,
-    durations: HistogramVec,
-    first_bytes: HistogramVec,
-    outcomes: IntCounterVec,
+    routes: Routes,
     attempts: IntCounterVec,
-    cache: IntCounterVec,
 }
 
 /// Handles of one route.
@@ -109,35 +108,15 @@ impl Telemetry {
     pub fn new() -> prometheus::Result<Telemetry> {
         let registry = Registry::new_custom(Some("penstock".into()), None)?;
         let families = Families(&registry);
-        let requests =
-            families.counters("requests_total", "Finished requests", &["route", "code"])?;
-        let durations = families.seconds(
-            "request_duration_seconds",
-            "From the request's head to the answer's end",
-        )?;
-        let first_bytes = families.seconds(
-            "first_byte_seconds",
-            "From the request's head to the first byte of the answer's body",
-        )?;
-        let outcomes = families.counters(
-            "outcomes_total",
-            "How exchanges ended",
-            &["route", "outcome"],
-        )?;
         let attempts = families.counters(
             "upstream_attempts_total",
             "Attempts to send a request",
             &["upstream", "result"],
         )?;
-        let cache = families.counters(
-            "cache_requests_total",
-            "Requests on routes with a cache",
-            &["route", "result"],
-        )?;
         let build = families.gauges("build_info", "Version of this binary", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let unmatched =
-            RouteMetrics::new("", &requests, &durations, &first_bytes, &outcomes, &cache);
+        let routes = Routes::new(&families)?;
+        let unmatched = routes.of("");
         Ok(Telemetry {
             ring_families: Rings::new(&families)?,
             answers: Answers::new(&families)?,
@@ -157,9 +136,9 @@ impl Telemetry {
                 .gauge("generation", "Generation of the configuration that serves")?,
             generations_alive: families.gauge(
                 "generations_alive",
-                "Generations that requests still run on",
+                "Generations in memory: the one that serves, the one before, and those that requests still run on",
             )?,
-            reloads: families.counters("reloads_total", "Reloads by verdict", &["verdict"])?,
+            reloads: Reloads::new(&families)?,
             bodies_kept: families.gauge(
                 "request_bodies_kept_bytes",
                 "Request bodies kept in memory now",
@@ -174,26 +153,15 @@ impl Telemetry {
                 "When a token issuer's keys were last fetched, since the Unix epoch",
                 &["url"],
             )?,
-            requests,
-            durations,
-            first_bytes,
-            outcomes,
+            routes,
             attempts,
-            cache,
             registry,
         })
     }
 
     /// The handles of a route, which keep their values from generation to generation.
     pub fn route(&self, name: &str) -> RouteMetrics {
-        RouteMetrics::new(
-            name,
-            &self.requests,
-            &self.durations,
-            &self.first_bytes,
-            &self.outcomes,
-            &self.cache,
-        )
+        self.routes.of(name)
     }
 
     /// The handles of an upstream.
@@ -262,18 +230,50 @@ impl Telemetry {
     }
 }
 
-impl RouteMetrics {
-    fn new(
-        route: &str,
-        requests: &IntCounterVec,
-        durations: &HistogramVec,
-        first_bytes: &HistogramVec,
-        outcomes: &IntCounterVec,
-        cache: &IntCounterVec,
-    ) -> RouteMetrics {
-        let class = |code| requests.with_label_values(&[route, code]);
-        let outcome = |outcome| outcomes.with_label_values(&[route, outcome]);
-        let cached = |result| cache.with_label_values(&[route, result]);
+/// The families of which each route has its own metrics.
+struct Routes {
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    first_bytes: HistogramVec,
+    outcomes: IntCounterVec,
+    cache: IntCounterVec,
+}
+
+impl Routes {
+    fn new(families: &Families<'_>) -> prometheus::Result<Routes> {
+        let requests =
+            families.counters("requests_total", "Finished requests", &["route", "code"])?;
+        let durations = families.seconds(
+            "request_duration_seconds",
+            "From the request's head to the answer's end",
+        )?;
+        let first_bytes = families.seconds(
+            "first_byte_seconds",
+            "From the request's head to the first byte of the answer's body",
+        )?;
+        let outcomes = families.counters(
+            "outcomes_total",
+            "How exchanges ended",
+            &["route", "outcome"],
+        )?;
+        let cache = families.counters(
+            "cache_requests_total",
+            "Requests on routes with a cache",
+            &["route", "result"],
+        )?;
+        Ok(Routes {
+            requests,
+            durations,
+            first_bytes,
+            outcomes,
+            cache,
+        })
+    }
+
+    fn of(&self, route: &str) -> RouteMetrics {
+        let class = |code| self.requests.with_label_values(&[route, code]);
+        let outcome = |outcome| self.outcomes.with_label_values(&[route, outcome]);
+        let cached = |result| self.cache.with_label_values(&[route, result]);
         RouteMetrics {
             by_class: [
                 class("none"),
@@ -283,8 +283,8 @@ impl RouteMetrics {
                 class("4xx"),
                 class("5xx"),
             ],
-            duration: durations.with_label_values(&[route]),
-            first_byte: first_bytes.with_label_values(&[route]),
+            duration: self.durations.with_label_values(&[route]),
+            first_byte: self.first_bytes.with_label_values(&[route]),
             outcomes: [
                 outcome("completed"),
                 outcome("refused"),
@@ -298,7 +298,9 @@ impl RouteMetrics {
             cache_bypasses: cached("bypass"),
         }
     }
+}
 
+impl RouteMetrics {
     /// Counts a finished request by the class of its status; 0 for one without an answer.
     pub fn count_status(&self, status: u16) {
         let [none, .., last] = &self.by_class;
@@ -373,6 +375,12 @@ impl Families<'_> {
 
     fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
         let gauge = IntGauge::new(name, help)?;
+        self.0.register(Box::new(gauge.clone()))?;
+        Ok(gauge)
+    }
+
+    fn number(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
+        let gauge = Gauge::new(name, help)?;
         self.0.register(Box::new(gauge.clone()))?;
         Ok(gauge)
     }

@@ -1,10 +1,8 @@
-//! The listeners' certificates, which a reload replaces.
+//! The listeners' certificates, which belong to a generation.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use penstock_config::server::{Listener, ListenerTls};
 use penstock_config::unit::Secret;
 use pingora_core::listeners::tls::Acceptor;
@@ -12,49 +10,32 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, version};
 
+use crate::files::Files;
+
 /// Largest certificate or key file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The acceptors of all listeners, in the order of the file; none for a cleartext one.
-pub struct Certificates(ArcSwap<Acceptors>);
-
-/// One set of acceptors.
 pub type Acceptors = Box<[Option<Arc<Acceptor>>]>;
 
-impl Certificates {
-    /// Puts a first set in force.
-    pub fn new(acceptors: Acceptors) -> Self {
-        Certificates(ArcSwap::from_pointee(acceptors))
-    }
-
-    /// The acceptor for the next connection of a listener.
-    pub fn acceptor(&self, listener: usize) -> Option<Arc<Acceptor>> {
-        self.0.load().get(listener).cloned().flatten()
-    }
-
-    /// Puts another set in force. Connections that are established keep theirs.
-    pub fn replace(&self, acceptors: Acceptors) {
-        self.0.store(Arc::new(acceptors));
-    }
-
-    /// Reads the certificates and keys of all listeners.
-    ///
-    /// # Errors
-    /// The first one that cannot be read or used.
-    pub fn read(listeners: &[Listener]) -> Result<Acceptors, CertificateError> {
-        let acceptors = listeners.iter().map(|listener| {
-            let Some(tls) = &listener.tls else {
-                return Ok(None);
-            };
-            acceptor(tls, listener.offers_http2()).map(|acceptor| Some(Arc::new(acceptor)))
-        });
-        acceptors.collect()
-    }
+/// Reads the certificates and keys of all listeners.
+///
+/// # Errors
+/// The first one that cannot be read or used.
+pub fn acceptors(listeners: &[Listener], files: &Files) -> Result<Acceptors, CertificateError> {
+    let acceptors = listeners.iter().map(|listener| {
+        let Some(tls) = &listener.tls else {
+            return Ok(None);
+        };
+        acceptor(tls, listener.offers_http2(), files).map(|acceptor| Some(Arc::new(acceptor)))
+    });
+    acceptors.collect()
 }
 
-fn acceptor(tls: &ListenerTls, http2: bool) -> Result<Acceptor, CertificateError> {
+fn acceptor(tls: &ListenerTls, http2: bool, files: &Files) -> Result<Acceptor, CertificateError> {
     let refuse = |what: String, why: String| CertificateError { what, why };
     let certificate = tls.certificate.display().to_string();
+    let read = |path| files.file(path, FILE_BYTES_MAX);
     let chain = read(&tls.certificate).map_err(|why| refuse(certificate.clone(), why))?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&chain).collect();
     let chain = chain.map_err(|error| refuse(certificate.clone(), error.to_string()))?;
@@ -65,7 +46,7 @@ fn acceptor(tls: &ListenerTls, http2: bool) -> Result<Acceptor, CertificateError
         Secret::File(path) => (path.display().to_string(), read(path)),
         Secret::Env(name) => {
             let value = std::env::var(name.as_str())
-                .map(String::into_bytes)
+                .map(|value| value.into_bytes().into())
                 .map_err(|error| error.to_string());
             (format!("the environment variable {}", name.as_str()), value)
         }
@@ -83,16 +64,6 @@ fn acceptor(tls: &ListenerTls, http2: bool) -> Result<Acceptor, CertificateError
     }
     config.alpn_protocols.push(b"http/1.1".to_vec());
     Ok(Acceptor::from_server_config(Arc::new(config)))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let size = std::fs::metadata(path)
-        .map_err(|error| error.to_string())?
-        .len();
-    if size > FILE_BYTES_MAX {
-        return Err(format!("it is larger than {FILE_BYTES_MAX} bytes"));
-    }
-    std::fs::read(path).map_err(|error| error.to_string())
 }
 
 /// Why a listener's certificate cannot be used.

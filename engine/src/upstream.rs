@@ -19,8 +19,14 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::files::Files;
+use crate::materials::Machine;
 use crate::telemetry::{Telemetry, UpstreamMetrics};
 use crate::transport::{Transport, ring_alpn};
+
+mod credential;
+
+pub use credential::{Credential, CredentialError, Credentials};
 
 /// Streams that may share one HTTP/2 connection to an upstream.
 const HTTP2_STREAMS_MAX: usize = 100;
@@ -37,6 +43,8 @@ pub struct Upstream {
     pub name: String,
     /// Value of the `Host` header sent to it; what the client sent if there is none.
     pub host: Option<HeaderValue>,
+    /// What it knows the proxy by.
+    pub credentials: Option<Credentials>,
     /// Its counters.
     pub metrics: UpstreamMetrics,
     endpoints: Distribution<Arc<Endpoint>>,
@@ -53,6 +61,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// The address to connect to.
+    pub fn address(&self) -> String {
+        self.peer._address.to_string()
+    }
+
     /// The peer to connect to.
     pub fn peer(&self) -> Box<HttpPeer> {
         Box::new(self.peer.clone())
@@ -60,14 +73,15 @@ impl Endpoint {
 }
 
 impl Upstream {
-    /// Looks up the endpoints' names and reads the authorities' file.
+    /// Looks up the endpoints' names and reads the credentials and the authorities' file.
     ///
     /// # Errors
-    /// A name does not resolve, or the file of authorities is unusable.
+    /// A name does not resolve, or a credential or the file of authorities is unusable.
     pub fn build(
         name: &str,
         upstream: &config::Upstream,
         transport: Transport,
+        files: &Files,
         telemetry: &Telemetry,
     ) -> Result<Upstream, BuildError> {
         let refuse = |cause| BuildError {
@@ -78,7 +92,7 @@ impl Upstream {
             .tls
             .as_ref()
             .and_then(|tls| tls.ca.as_deref())
-            .map(Trust::read)
+            .map(|path| Trust::read(path, files))
             .transpose();
         let trust = trust.map_err(refuse)?;
         let mut endpoints = Vec::new();
@@ -101,6 +115,8 @@ impl Upstream {
                 endpoints.push((endpoint.weight, Arc::new(built)));
             }
         }
+        let credentials = Credentials::read(&upstream.credentials, &Machine(files))
+            .map_err(|error| refuse(Cause::Credential(error)))?;
         let host = upstream
             .host
             .as_deref()
@@ -109,9 +125,15 @@ impl Upstream {
         Ok(Upstream {
             name: name.to_owned(),
             host: host.map_err(|_| refuse(Cause::Host))?,
+            credentials,
             metrics: telemetry.upstream(name),
             endpoints: Distribution::new(endpoints).map_err(|_| refuse(Cause::NoWeight))?,
         })
+    }
+
+    /// The endpoints that can be picked, with their shares in percent.
+    pub fn endpoints(&self) -> impl Iterator<Item = (f64, &Arc<Endpoint>)> {
+        self.endpoints.shares()
     }
 
     /// The endpoint whose turn it is, among those not in `tried`; if all are, the one
@@ -209,18 +231,12 @@ struct Trust {
 }
 
 impl Trust {
-    fn read(path: &Path) -> Result<Trust, Cause> {
+    fn read(path: &Path, files: &Files) -> Result<Trust, Cause> {
         let refuse = |why: String| Cause::Authorities {
             path: path.to_owned(),
             why,
         };
-        let size = std::fs::metadata(path)
-            .map_err(|error| refuse(error.to_string()))?
-            .len();
-        if size > CA_BYTES_MAX {
-            return Err(refuse(format!("it is larger than {CA_BYTES_MAX} bytes")));
-        }
-        let text = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
+        let text = files.file(path, CA_BYTES_MAX).map_err(refuse)?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
         let certificates = certificates.map_err(|error| refuse(format!("not PEM: {error}")))?;
         // Pingora takes certificates as parsed and panics on others: check them first.
@@ -253,6 +269,7 @@ pub struct BuildError {
 
 #[derive(Debug)]
 enum Cause {
+    Credential(CredentialError),
     LookUp { host: String, error: io::Error },
     Authorities { path: PathBuf, why: String },
     Host,
@@ -263,6 +280,7 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "upstream `{}`: ", self.upstream)?;
         match &self.cause {
+            Cause::Credential(error) => error.fmt(f),
             Cause::LookUp { host, error } => {
                 write!(f, "the name `{host}` could not be looked up: {error}")
             }

@@ -20,7 +20,6 @@ use crate::handout;
 use crate::live::Live;
 use crate::proxy::Proxy;
 use crate::telemetry::{Held, Telemetry};
-use crate::tls::Certificates;
 use crate::transport::{Acceptor, Connector, Transport};
 
 /// Wait after an accept that failed: its cause, most likely a lack of descriptors, lasts.
@@ -44,8 +43,6 @@ pub struct Common {
     pub live: Arc<Live>,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,
-    /// The listeners' certificates.
-    pub certificates: Arc<Certificates>,
     /// How bytes are moved.
     pub transport: Transport,
     /// How far the process has come in ending.
@@ -216,6 +213,13 @@ async fn serve(engine: &Arc<Engine>, acceptors: Vec<(usize, Acceptor, Arc<()>)>,
     // Each door stops at the same signal, and gives back what it counts.
     while doors.join_next().await.is_some() {}
     closing.send_replace(true);
+    common.live.drain();
+    // Requests on their way to idle connections are answered, and told that no other may
+    // follow; closing at once would reset them.
+    tokio::select! {
+        () = tokio::time::sleep(edge::LAST_REQUEST_WAIT) => {}
+        _ = stage.wait_for(|stage| *stage >= Stage::Stopping) => {}
+    }
     engine.http_cleanup().await;
     let _ = stage.wait_for(|stage| *stage >= Stage::Stopping).await;
 }
@@ -283,7 +287,7 @@ async fn accept(
 
 fn terms(listener: usize, common: &Common) -> Terms {
     let server = common.live.server();
-    let tls = common.certificates.acceptor(listener);
+    let tls = common.live.load().acceptor(listener);
     let http2 = server
         .listen
         .get(listener)

@@ -15,6 +15,7 @@ use crate::build::{Materials, PluginError};
 use crate::cache::{Cache, Store};
 use crate::ending::Ending;
 use crate::exchange::Exchange;
+use crate::headers;
 use crate::limits::Limits;
 use crate::request_id::RequestId;
 use crate::role::{
@@ -32,6 +33,8 @@ pub struct Parts {
     /// earlier one, and so a route's that of the global chain. Not for a plugin with an
     /// authenticator: the global one has run by the time that the route is known.
     pub replaces: Option<&'static str>,
+    /// What the file calls it; the builder fills it in.
+    pub name: &'static str,
     /// Establishes who a request comes from.
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// Judges request heads.
@@ -60,6 +63,65 @@ pub struct Chain {
     response: Box<[Arc<dyn ResponseFilter>]>,
     cache: Option<Arc<dyn CachePolicy>>,
     observers: Box<[Arc<dyn Observer>]>,
+    entries: Box<[Entry]>,
+}
+
+/// A plugin of a chain and when it runs, as an operator is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What the file calls it.
+    pub name: &'static str,
+    /// Whether it belongs to the route alone.
+    pub is_own: bool,
+    /// When it runs, in that order.
+    pub phases: Box<[Phase]>,
+}
+
+/// When a plugin runs. A request goes through these in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Before anything else.
+    Authenticate,
+    /// When the head is here.
+    Request,
+    /// When the body is here in full.
+    Body,
+    /// When the answer is looked for in the cache, and stored there.
+    Cache,
+    /// When the answer begins, and while it streams.
+    Response,
+    /// At the end, whatever it was.
+    End,
+}
+
+impl Phase {
+    /// One word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Authenticate => "authenticate",
+            Self::Request => "request",
+            Self::Body => "body",
+            Self::Cache => "cache",
+            Self::Response => "response",
+            Self::End => "end",
+        }
+    }
+}
+
+impl Parts {
+    /// When it runs.
+    fn phases(&self) -> Box<[Phase]> {
+        let phases = [
+            (self.authenticator.is_some(), Phase::Authenticate),
+            (self.request.is_some(), Phase::Request),
+            (self.body.is_some(), Phase::Body),
+            (self.cache.is_some(), Phase::Cache),
+            (self.response.is_some(), Phase::Response),
+            (self.observer.is_some(), Phase::End),
+        ];
+        let filled = phases.into_iter().filter(|(filled, _)| *filled);
+        filled.map(|(_, phase)| phase).collect()
+    }
 }
 
 impl Chain {
@@ -76,6 +138,11 @@ impl Chain {
     /// Whether it has authenticators.
     pub fn authenticates(&self) -> bool {
         !self.authenticators.is_empty()
+    }
+
+    /// The plugins in order, with those of the global chain, and when they run.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     /// Asks the request filters in order, until one refuses.
@@ -163,6 +230,8 @@ pub struct ChainBuilder {
     authenticated: usize,
     /// What is fixed until a restart.
     server: Server,
+    /// Whether it is the chain of one route.
+    is_route: bool,
 }
 
 impl ChainBuilder {
@@ -188,7 +257,10 @@ impl ChainBuilder {
         let mut errors = Vec::new();
         for (index, plugin) in plugins.iter().enumerate() {
             match self.build_plugin(plugin, shared, materials) {
-                Ok(parts) => self.add(parts),
+                Ok(parts) => self.add(Parts {
+                    name: plugin.name(),
+                    ..parts
+                }),
                 Err(error) => errors.push((index, error)),
             }
         }
@@ -204,6 +276,7 @@ impl ChainBuilder {
     pub fn for_route(&self) -> Self {
         Self {
             authenticated: self.parts.len(),
+            is_route: true,
             ..self.clone()
         }
     }
@@ -251,6 +324,15 @@ impl ChainBuilder {
             response: role(parts, |part| &part.response),
             cache: parts.iter().rev().find_map(|part| part.cache.clone()),
             observers: role(parts, |part| &part.observer),
+            entries: parts
+                .iter()
+                .enumerate()
+                .map(|(place, part)| Entry {
+                    name: part.name,
+                    is_own: self.is_route && place >= self.authenticated,
+                    phases: part.phases(),
+                })
+                .collect(),
         }
     }
 
@@ -268,6 +350,7 @@ impl ChainBuilder {
                 request: Some(Arc::new(RequestId::new(config))),
                 ..Parts::default()
             },
+            Plugin::Headers(config) => headers::parts(config),
             Plugin::Authenticate(config) => Authenticate::build(config, shared, materials)?,
             Plugin::Authorize(config) => Authorize::build(config),
             Plugin::Cache(config) => {

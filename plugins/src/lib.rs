@@ -50,7 +50,8 @@
 //! takes four steps; the compiler asks for whichever is missing.
 //!
 //! 1. **What the operator writes** is a type in `penstock_config::plugin`, of values
-//!    that cannot be wrong, and a variant of [`Plugin`](penstock_config::Plugin).
+//!    that cannot be wrong, and a variant of [`Plugin`](penstock_config::Plugin) with
+//!    an arm in its `name`.
 //!    Defaults, units and limits stand in its documentation, which becomes the schema:
 //!
 //!    ```ignore
@@ -122,6 +123,7 @@ pub mod edit;
 pub mod ending;
 pub mod exchange;
 pub mod facts;
+pub mod headers;
 pub mod identity;
 pub mod json;
 pub mod jwt;

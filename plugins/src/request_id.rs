@@ -4,6 +4,8 @@
 //! in the client's logs. It goes upstream, into the answer (a refusal too) and into
 //! the access log, all from the request filter: the answer needs no second look.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue, request};
 use penstock_config::plugin;
 
@@ -60,6 +62,16 @@ impl RequestFilter for RequestId {
             exchange.response.set(self.header.clone(), value);
         }
         Ok(())
+    }
+}
+
+/// The identifier of an exchange: the one that the plugin chose, if it ran before, else a
+/// new one.
+pub(crate) fn of(exchange: &Exchange) -> Cow<'_, str> {
+    let chosen = exchange.notes().iter().find(|note| note.name == NOTE);
+    match chosen {
+        Some(note) => Cow::Borrowed(&note.value),
+        None => Cow::Owned(uuid_v4(exchange.id()).map(char::from).iter().collect()),
     }
 }
 

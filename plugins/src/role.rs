@@ -158,6 +158,10 @@ pub trait Router: Send + Sync {
     /// The target, asked for once per exchange, after the filters. A retry stays
     /// with the target's upstream and only takes another endpoint.
     fn target(&self, exchange: &Exchange, head: &request::Parts) -> &Target;
+
+    /// Every target that it may choose, with its share of the requests in percent as
+    /// configured, for an operator to read.
+    fn targets(&self) -> Vec<(f64, &Target)>;
 }
 
 /// Hears how exchanges end.

@@ -25,4 +25,8 @@ impl Router for Distribution<Target> {
     fn target(&self, _: &Exchange, _: &request::Parts) -> &Target {
         self.pick()
     }
+
+    fn targets(&self) -> Vec<(f64, &Target)> {
+        self.shares().collect()
+    }
 }

@@ -100,6 +100,20 @@ impl<T> Distribution<T> {
             .map(|share| &share.target)
     }
 
+    /// The targets that can be picked with their shares in percent, in the order of the
+    /// configuration.
+    pub fn shares(&self) -> impl ExactSizeIterator<Item = (f64, &T)> {
+        let total: u64 = self
+            .shares
+            .iter()
+            .map(|share| u64::from(share.weight))
+            .sum();
+        self.shares.iter().map(move |share| {
+            let percent = f64::from(share.weight) * 100.0 / total as f64;
+            (percent, &share.target)
+        })
+    }
+
     /// The targets that can be picked, in the order of the configuration.
     pub fn targets(&self) -> impl ExactSizeIterator<Item = &T> {
         self.shares.iter().map(|share| &share.target)

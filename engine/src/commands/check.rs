@@ -5,16 +5,17 @@ use std::process::ExitCode;
 
 use penstock_plugins::Shared;
 
+use super::explain::explain;
 use super::{complain, say};
 use crate::generation::Generation;
 use crate::live::Source;
 use crate::telemetry::Telemetry;
-use crate::tls::Certificates;
 use crate::transport::Transport;
 
 /// Validates a configuration and builds all that it describes, without binding anything.
-pub fn check(file: &Path) -> ExitCode {
-    match examine(file) {
+/// Says what it does if asked to.
+pub fn check(file: &Path, explained: bool) -> ExitCode {
+    match examine(file, explained) {
         Ok(summary) => {
             say(summary);
             ExitCode::SUCCESS
@@ -26,7 +27,7 @@ pub fn check(file: &Path) -> ExitCode {
     }
 }
 
-fn examine(file: &Path) -> Result<String, String> {
+fn examine(file: &Path, explained: bool) -> Result<String, String> {
     let config = Source::File(file.to_owned())
         .load()
         .map_err(|error| error.to_string())?;
@@ -37,9 +38,6 @@ fn examine(file: &Path) -> Result<String, String> {
             "{name}: server.transport: io_uring is not to be had here: {error}"
         ));
     }
-    if let Err(error) = Certificates::read(&config.server.listen) {
-        wrong.push(format!("{name}: {error}"));
-    }
     let telemetry = Telemetry::new().map_err(|error| error.to_string())?;
     let counts = format!(
         "{} listeners, {} upstreams, {} routes",
@@ -48,11 +46,14 @@ fn examine(file: &Path) -> Result<String, String> {
         config.routes.len()
     );
     let shared = Shared::default();
-    if let Err(errors) = Generation::build(1, config, Transport::Epoll, &telemetry, &shared) {
-        wrong.extend(errors.0.iter().map(|error| format!("{name}: {error}")));
+    let mut explanation = String::new();
+    match Generation::build(1, config, Transport::Epoll, &telemetry, &shared) {
+        Ok(generation) if explained => explanation = explain(&generation),
+        Ok(_) => {}
+        Err(errors) => wrong.extend(errors.0.iter().map(|error| format!("{name}: {error}"))),
     }
     if wrong.is_empty() {
-        Ok(format!("{name}: good ({counts})"))
+        Ok(format!("{explanation}{name}: good ({counts})"))
     } else {
         Err(wrong.join("\n"))
     }

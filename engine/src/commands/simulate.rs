@@ -16,11 +16,12 @@ pub fn simulate(settings: Settings) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    say(format!(
-        "simulator listening on http://{}",
-        simulator.address()
-    ));
-    let waited = wait();
+    let waited = wait(|| {
+        say(format!(
+            "simulator listening on http://{}",
+            simulator.address()
+        ));
+    });
     drop(simulator);
     match waited {
         Ok(()) => ExitCode::SUCCESS,
@@ -31,13 +32,16 @@ pub fn simulate(settings: Settings) -> ExitCode {
     }
 }
 
-fn wait() -> std::io::Result<()> {
+/// Waits for a signal, after telling that one is waited for: whoever reads that may send
+/// one at once.
+fn wait(ready: impl FnOnce()) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        ready();
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}

@@ -14,7 +14,6 @@ use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use penstock_config::plugin::jwt::JwksUrl;
-use penstock_plugins::build::Materials;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, version};
@@ -22,10 +21,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
-use crate::materials::Machine;
+use crate::files;
+
+/// Largest file of authorities that is read.
+const CA_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Longest time for everything, from the look-up of the name to the last byte.
 const WAIT: Duration = Duration::from_secs(10);
+
 /// Largest answer.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
@@ -79,9 +82,7 @@ fn trusting(ca: Option<&Path>) -> Result<Arc<ClientConfig>, FetchError> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(path) => {
-            let text = Machine
-                .file(path)
-                .map_err(|error| refuse(error.to_string()))?;
+            let text = files::read(path, CA_BYTES_MAX).map_err(refuse)?;
             for certificate in CertificateDer::pem_slice_iter(&text) {
                 let certificate = certificate.map_err(|error| refuse(error.to_string()))?;
                 roots

@@ -12,7 +12,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::{FailToProxy, Session};
 
 use super::context::Context;
-use super::{edits, replay, respond, stored};
+use super::{credentials, edits, replay, respond, stored};
 
 /// The upstream's head, on its way to the client.
 pub(super) fn head(
@@ -20,6 +20,7 @@ pub(super) fn head(
     ctx: &mut Context,
     head: &mut ResponseHeader,
 ) -> Result<()> {
+    credentials::conceal(ctx, head);
     if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }

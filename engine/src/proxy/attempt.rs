@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::body::Body;
 use super::context::Context;
-use super::edits;
+use super::{credentials, edits};
 
 /// Tries in all, those over closed connections included. Pingora's own loop stops there
 /// as well.
@@ -99,7 +99,9 @@ fn give_up_endpoint(ctx: &mut Context, error: &Error, again: bool) {
 
 /// Makes the head that goes upstream.
 pub(super) fn prepare_head(ctx: &mut Context, head: &mut RequestHeader) -> Result<()> {
+    credentials::withhold(ctx, head);
     edits::apply(&ctx.exchange.request, head)?;
+    credentials::present(ctx, head)?;
     if let Some(host) = ctx.upstream().and_then(|upstream| upstream.host.clone()) {
         head.insert_header(HOST, host)?;
     }

@@ -10,7 +10,7 @@ use super::body::Body;
 use super::replay::Hold;
 use crate::generation::Generation;
 use crate::telemetry::RouteMetrics;
-use crate::upstream::{Endpoint, Upstream};
+use crate::upstream::{Credential, Endpoint, Upstream};
 
 /// One request's state, from its head to its end.
 pub struct Context {
@@ -57,6 +57,8 @@ pub struct Context {
 pub struct Attempts {
     /// The endpoint of the try under way, or of the last one.
     pub endpoint: Option<Arc<Endpoint>>,
+    /// What the upstream was last asked with.
+    pub credential: Option<Arc<Credential>>,
     /// Places of the endpoints that failed.
     pub failed: Vec<usize>,
     /// Tries that count: one over a connection that turned out to be closed does not.

@@ -42,6 +42,9 @@ pub(super) async fn admit(proxy: &Proxy, session: &mut Session, ctx: &mut Contex
         dialect: Dialect::of(session.req_header().uri.path()),
         ..ctx.arrival
     });
+    if proxy.live.is_draining() {
+        session.set_keepalive(None);
+    }
     if session.req_header().version < Version::HTTP_11 && !session.is_body_empty() {
         // The answer may have to end by closing, which cannot be asked for any more while
         // a replay of the body stands in for the client.

@@ -11,6 +11,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 ///
 /// What Pingora logs comes along from errors up, but for its lines about single requests:
 /// they say less than our own line for the same request, and any client can cause them.
+/// That holds at every configured level.
 ///
 /// # Errors
 /// Logging was started before.
@@ -24,7 +25,9 @@ pub fn start(log: &Log) -> Result<(), TryInitError> {
     };
     let quiet = "pingora_core=error,pingora_proxy=off,pingora_pool=error,h2=error,rustls=error";
     let configured = match log.level {
-        LogLevel::Debug | LogLevel::Trace => level.to_owned(),
+        // Pingora's and h2's lines of these levels hold whole heads and bodies: keys and
+        // prompts. They are to be asked for by name.
+        LogLevel::Debug | LogLevel::Trace => format!("info,penstock={level},{quiet}"),
         _ => format!("{level},{quiet}"),
     };
     let filter =

@@ -35,7 +35,15 @@ async fn ask(proxy: &mut ProxyProcess, method: &str, path: &str) -> Answer {
 async fn health_is_told(transport: Transport) {
     let upstream = simulator(&[]);
     let mut proxy = ProxyProcess::start(transport, ADMIN, &all_to(upstream.address())).await;
-    for path in ["/healthz", "/readyz", "/", "/metrics", "/config"] {
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/",
+        "/metrics",
+        "/config",
+        "/config.json",
+        "/generations",
+    ] {
         assert_eq!(proxy.page(path).await.status, 200, "{path}");
         assert_eq!(ask(&mut proxy, "HEAD", path).await.status, 200, "{path}");
     }
@@ -121,7 +129,7 @@ async fn a_reload_can_be_asked_for(transport: Transport) {
     let answer = ask(&mut proxy, "POST", "/reload").await;
     assert_eq!(
         (answer.status.as_u16(), answer.text()),
-        (200, "generation 2 is in force\n")
+        (200, "generation 2 is in force: no change\n")
     );
     crate::harness::replace(&proxy.file(), "upstreams: 7\n");
     let answer = ask(&mut proxy, "POST", "/reload").await;
@@ -146,6 +154,8 @@ async fn other_pages_and_methods_are_refused(transport: Transport) {
     assert_eq!(proxy.page("/nothing").await.status, 404);
     for (method, path, allowed) in [
         ("GET", "/reload", "POST"),
+        ("GET", "/rollback", "POST"),
+        ("POST", "/generations", "GET, HEAD"),
         ("DELETE", "/reload", "POST"),
         ("POST", "/metrics", "GET, HEAD"),
         ("PUT", "/config", "GET, HEAD"),

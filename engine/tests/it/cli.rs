@@ -11,6 +11,7 @@ use crate::harness::{all_to, config, simulator};
 
 on_both!(
     a_good_file_is_called_good,
+    what_it_does_is_explained,
     every_mistake_is_told_with_its_place,
     what_cannot_be_built_is_told,
     the_schema_is_the_one_in_the_repository,
@@ -34,6 +35,67 @@ async fn a_good_file_is_called_good(transport: Transport) {
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert!(said.out.contains("good"), "{}", said.out);
     assert_eq!(said.err, "");
+}
+
+async fn what_it_does_is_explained(transport: Transport) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("penstock.yaml");
+    let rest = r#"
+upstreams:
+  canary: { endpoints: ["127.0.0.1:3"], protocol: auto, tls: { server_name: a.test, verify: chain } }
+  stable:
+    endpoints: [{ address: "127.0.0.1:1", weight: 2 }, "127.0.0.1:2"]
+    host: models.test
+    timeouts: { connect: 1s, read: 2m }
+chain:
+  - request_id: {}
+routes:
+  - name: chat
+    match: { path: { prefix: /v1 }, methods: [POST, PUT], models: ["gpt-*"], headers: { x-a: "b*" } }
+    chain: [{ headers: { request: [{ set: { x-m: "{model}" } }], response: [{ remove: server }] } }]
+    split: [{ upstream: stable, weight: 95 }, { upstream: canary, weight: 5, model: new }]
+  - { name: all, split: [{ upstream: stable }], attempts: 1 }
+"#;
+    std::fs::write(&file, config(transport, "", rest)).unwrap();
+    let said = output(command(&[
+        "check",
+        "--explain",
+        "-c",
+        file.to_str().unwrap(),
+    ]))
+    .await;
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let wanted = "route `chat`
+  matches path /v1 and below, method POST or PUT, header x-a like b*, model like gpt-*
+  plugin 1: request_id, runs at: request
+  plugin 2: headers (of this route), runs at: request, body
+  body: read whole before it is sent
+  95 % to upstream `stable`
+  5 % to upstream `canary` as model new
+  attempts: 2
+route `all`
+  matches every request
+  plugin 1: request_id, runs at: request
+  body: streams through
+  100 % to upstream `stable`
+  attempts: 1
+requests that no route matches
+  plugin 1: request_id, runs at: request
+  answered with 404
+upstream `canary`
+  speaks HTTP/2 or HTTP/1.1 over TLS, certificate checked and its name not, asked for as a.test
+  100 % to 127.0.0.1:3
+  timeouts: connect 5s, read 10m, write 1m, idle 1m
+upstream `stable`
+  speaks HTTP/1.1 in cleartext
+  66.67 % to 127.0.0.1:1
+  33.33 % to 127.0.0.1:2
+  host: models.test
+  timeouts: connect 1s, read 2m, write 1m, idle 1m
+";
+    let explained = said.out.rsplit_once("penstock.yaml: good").unwrap().0;
+    let explained = explained.rsplit_once('\n').unwrap().0;
+    assert_eq!(format!("{explained}\n"), wanted);
 }
 
 async fn every_mistake_is_told_with_its_place(transport: Transport) {

@@ -14,6 +14,8 @@ on_both!(
     models_go_where_the_example_says,
     testers_get_the_canary,
     requests_get_an_identifier,
+    upstreams_get_their_credentials,
+    headers_are_filled_in,
     keys_open_what_the_example_says,
 );
 
@@ -67,6 +69,8 @@ impl Here {
                     serde_json::json!({ "file": path(folder.path(), "key.pem") });
             }
         }
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, SECRET).unwrap();
         give_key(&mut value);
         let mut simulators = Vec::new();
         for (name, upstream) in value["upstreams"].as_object_mut().unwrap() {
@@ -75,6 +79,11 @@ impl Here {
             // The simulator has no TLS; the module on TLS tests that.
             upstream.as_object_mut().unwrap().remove("tls");
             simulators.push(simulator);
+            let credentials = upstream.get_mut("credentials");
+            let credentials = credentials.and_then(serde_json::Value::as_array_mut);
+            for credential in credentials.into_iter().flatten() {
+                give_secret(credential, &secret);
+            }
         }
         let proxy = Proxy::start(&serde_json::to_string(&value).unwrap()).await;
         Here {
@@ -101,6 +110,23 @@ impl Here {
     async fn answer(&self, request: http::Request<crate::harness::client::Body>) -> Answer {
         let request = with(request, "authorization", &format!("Bearer {KEY}"));
         self.client().await.answer(request).await
+    }
+}
+
+/// What stands in for every secret.
+const SECRET: &str = "sk-example-0123456789";
+
+/// Points each reference to a secret, however deep, to this file.
+fn give_secret(value: &mut serde_json::Value, file: &Path) {
+    let Some(entries) = value.as_object_mut() else {
+        return;
+    };
+    if entries.len() == 1 && (entries.contains_key("env") || entries.contains_key("file")) {
+        *value = serde_json::json!({ "file": file });
+        return;
+    }
+    for value in entries.values_mut() {
+        give_secret(value, file);
     }
 }
 
@@ -190,6 +216,45 @@ async fn requests_get_an_identifier(transport: Transport) {
         recorded[0].headers.contains_key("x-request-id"),
         "{recorded:?}"
     );
+}
+
+async fn upstreams_get_their_credentials(transport: Transport) {
+    let here = Here::start(transport, "credentials.yaml").await;
+    for (path, upstream, header, value) in [
+        ("/v1/messages", "anthropic", "x-api-key", SECRET),
+        ("/openai/deployments", "azure", "api-key", SECRET),
+        ("/v1beta/models", "gemini", "x-goog-api-key", SECRET),
+        ("/internal", "internal", "x-internal-token", SECRET),
+        (
+            "/v1/models",
+            "openai",
+            "authorization",
+            "Bearer sk-example-0123456789",
+        ),
+    ] {
+        here.answer(get(path)).await;
+        let recorded = here._simulators.iter().flat_map(|s| s.recorded());
+        let sent: Vec<_> = recorded.filter(|r| r.path_and_query == path).collect();
+        let [sent] = sent.as_slice() else {
+            panic!("{path}: {sent:?}")
+        };
+        assert_eq!(sent.headers[header], value, "{upstream}");
+        let clients = format!("Bearer {KEY}");
+        let clients = sent.headers.values().any(|value| *value == *clients);
+        assert!(!clients, "{upstream}: {:?}", sent.headers);
+    }
+}
+
+async fn headers_are_filled_in(transport: Transport) {
+    let here = Here::start(transport, "headers.yaml").await;
+    let answer = here.answer(with(chat(), "x-tenant", "forged")).await;
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    let recorded = here._simulators[0].recorded();
+    let headers = &recorded[0].headers;
+    assert_eq!(headers["x-model"], "simulator-small");
+    let trace = format!("chat/{}", headers["x-request-id"].to_str().unwrap());
+    assert_eq!(headers["x-trace"], trace.as_str());
+    assert!(!headers.contains_key("x-tenant"), "nobody is known here");
 }
 
 async fn keys_open_what_the_example_says(transport: Transport) {

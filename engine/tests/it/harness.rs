@@ -128,7 +128,10 @@ impl Proxy {
     pub(crate) async fn reload(&self, text: &str) -> Result<u64, String> {
         replace(&self.file(), text);
         let live = self.server().live.clone();
-        let reload = move || live.reload().map_err(|error| error.to_string());
+        let reload = move || match live.reload() {
+            Ok(applied) => Ok(applied.generation),
+            Err(error) => Err(error.to_string()),
+        };
         tokio::task::spawn_blocking(reload).await.unwrap()
     }
 

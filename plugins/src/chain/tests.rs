@@ -436,3 +436,30 @@ fn a_later_plugin_of_the_same_kind_stands_where_the_earlier_stood() {
         "the global chain is as it was"
     );
 }
+
+#[test]
+fn a_chain_tells_what_runs_and_when() {
+    let plugins = |text: &str| -> Vec<Plugin> { serde_json::from_str(text).unwrap() };
+    let given = crate::build::Given::default();
+    let shared = Shared::default();
+    let global = ChainBuilder::default()
+        .plugins(&plugins(r#"[{"request_id": {}}]"#), &shared, &given)
+        .unwrap();
+    let own = r#"[{"headers": {"request": [{"set": {"x-m": "{model}"}}], "response": [{"remove": "server"}]}}]"#;
+    let route = global.for_route().plugins(&plugins(own), &shared, &given);
+    let told = |chain: &Chain| -> Vec<String> {
+        let told = chain.entries().iter().map(|entry| {
+            let phases: Vec<_> = entry.phases.iter().map(|phase| phase.as_str()).collect();
+            format!("{} {} {}", entry.name, entry.is_own, phases.join("+"))
+        });
+        told.collect()
+    };
+    assert_eq!(told(&global.build()), ["request_id false request"]);
+    assert_eq!(
+        told(&route.unwrap().build()),
+        ["request_id false request", "headers true request+body"]
+    );
+    let alone = ChainBuilder::default().for_route();
+    let alone = alone.plugins(&plugins(own), &shared, &given).unwrap();
+    assert_eq!(told(&alone.build()), ["headers true request+body"]);
+}

@@ -176,7 +176,8 @@ impl ProxyProcess {
         ProxyProcess::serving(process, folder).await
     }
 
-    async fn serving(mut process: Process, folder: TempDir) -> ProxyProcess {
+    /// The binary, started already, once it serves.
+    pub(crate) async fn serving(mut process: Process, folder: TempDir) -> ProxyProcess {
         let line = process.line("\"listening\"").await;
         let address = address_in(&line);
         ProxyProcess {

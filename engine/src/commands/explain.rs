@@ -1,0 +1,195 @@
+//! What a generation does with requests, told from what was built.
+
+use std::fmt::{self, Display, Write};
+
+use penstock_config::route::{Match, PathMatch};
+use penstock_config::upstream::{self as config, Protocol, Verify};
+use penstock_plugins::chain::Entry;
+use penstock_plugins::{Chain, Route, Target};
+
+use crate::generation::Generation;
+use crate::upstream::Upstream;
+
+/// Tells of each route what it matches, which plugins run and when, and where requests
+/// can go; then of each upstream where that is. A line for each thing.
+pub fn explain(generation: &Generation) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{}", Explained(generation));
+    text
+}
+
+struct Explained<'g>(&'g Generation);
+
+impl Display for Explained<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let generation = self.0;
+        let matches = generation.config.routes.iter().map(|route| &route.matches);
+        for (route, matches) in generation.routes.iter().zip(matches) {
+            writeln!(f, "route `{}`", route.name())?;
+            writeln!(f, "  matches {}", Matched(matches))?;
+            chain(f, route.chain())?;
+            writeln!(f, "  body: {}", body(route))?;
+            for (percent, target) in route.router().targets() {
+                writeln!(f, "  {} to {}", Percent(percent), To(generation, target))?;
+            }
+            writeln!(f, "  attempts: {}", route.attempts())?;
+        }
+        writeln!(f, "requests that no route matches")?;
+        chain(f, generation.routes.global())?;
+        writeln!(f, "  answered with 404")?;
+        let configured = generation.config.upstreams.values();
+        for (upstream, configured) in generation.upstreams().iter().zip(configured) {
+            self::upstream(f, upstream, configured)?;
+        }
+        Ok(())
+    }
+}
+
+fn chain(f: &mut fmt::Formatter<'_>, chain: &Chain) -> fmt::Result {
+    if chain.entries().is_empty() {
+        return writeln!(f, "  no plugins");
+    }
+    for (place, entry) in chain.entries().iter().enumerate() {
+        let Entry {
+            name,
+            is_own,
+            phases,
+        } = entry;
+        let phases: Vec<_> = phases.iter().map(|phase| phase.as_str()).collect();
+        let phases = match phases.as_slice() {
+            [] => "nothing".to_owned(),
+            phases => phases.join(", "),
+        };
+        let own = if *is_own { " (of this route)" } else { "" };
+        writeln!(f, "  plugin {}: {name}{own}, runs at: {phases}", place + 1)?;
+    }
+    Ok(())
+}
+
+fn body(route: &Route) -> &'static str {
+    match (route.needs_body(), route.attempts()) {
+        (true, _) => "read whole before it is sent",
+        (false, 1) => "streams through",
+        (false, _) => "kept for another attempt",
+    }
+}
+
+fn upstream(
+    f: &mut fmt::Formatter<'_>,
+    upstream: &Upstream,
+    configured: &config::Upstream,
+) -> fmt::Result {
+    writeln!(f, "upstream `{}`", upstream.name)?;
+    writeln!(f, "  speaks {}", Spoken(configured))?;
+    for (percent, endpoint) in upstream.endpoints() {
+        let address = endpoint.address();
+        let share = Percent(percent);
+        match *endpoint.label == *address {
+            true => writeln!(f, "  {share} to {address}")?,
+            false => writeln!(f, "  {share} to {address} ({})", endpoint.label)?,
+        }
+    }
+    let credentials = upstream.credentials.iter().flat_map(|all| all.shares());
+    for (percent, credential) in credentials {
+        writeln!(
+            f,
+            "  {} with credential `{}`: {}",
+            Percent(percent),
+            credential.name,
+            credential.reference
+        )?;
+    }
+    if let Some(host) = &configured.host {
+        writeln!(f, "  host: {host}")?;
+    }
+    let timeouts = &configured.timeouts;
+    writeln!(
+        f,
+        "  timeouts: connect {}, read {}, write {}, idle {}",
+        timeouts.connect, timeouts.read, timeouts.write, timeouts.idle
+    )
+}
+
+struct Percent(f64);
+
+impl Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rounded = (self.0 * 100.0).round() / 100.0;
+        write!(f, "{rounded} %")
+    }
+}
+
+struct To<'g>(&'g Generation, &'g Target);
+
+impl Display for To<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let To(generation, target) = self;
+        let upstream = generation.upstream(target.upstream);
+        let name = upstream.map_or("nowhere", |upstream| &upstream.name);
+        write!(f, "upstream `{name}`")?;
+        match &target.model {
+            Some(model) => write!(f, " as model {model}"),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Matched<'r>(&'r Match);
+
+impl Display for Matched<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut terms = Vec::new();
+        match &self.0.path {
+            Some(PathMatch::Exact(path)) => terms.push(format!("path {path}")),
+            Some(PathMatch::Prefix(prefix)) => terms.push(format!("path {prefix} and below")),
+            Some(PathMatch::Glob(glob)) => terms.push(format!("path like {glob}")),
+            None => {}
+        }
+        if !self.0.methods.is_empty() {
+            terms.push(format!("method {}", any(&self.0.methods)));
+        }
+        for (name, glob) in &self.0.headers {
+            terms.push(format!("header {name} like {glob}"));
+        }
+        if !self.0.models.is_empty() {
+            terms.push(format!("model like {}", any(&self.0.models)));
+        }
+        match terms.is_empty() {
+            true => f.write_str("every request"),
+            false => f.write_str(&terms.join(", ")),
+        }
+    }
+}
+
+fn any(values: &[impl Display]) -> String {
+    let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+    values.join(" or ")
+}
+
+struct Spoken<'u>(&'u config::Upstream);
+
+impl Display for Spoken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0.protocol {
+            Protocol::Http1 => "HTTP/1.1",
+            Protocol::Http2 => "HTTP/2",
+            Protocol::Auto => "HTTP/2 or HTTP/1.1",
+        })?;
+        let Some(tls) = &self.0.tls else {
+            return f.write_str(" in cleartext");
+        };
+        f.write_str(match tls.verify {
+            Verify::Full => " over TLS, certificate and name checked",
+            Verify::Chain => " over TLS, certificate checked and its name not",
+            Verify::None => " over TLS, nothing checked",
+        })?;
+        if let Some(name) = &tls.server_name {
+            write!(f, ", asked for as {name}")?;
+        }
+        if let Some(ca) = &tls.ca {
+            write!(f, ", authorities of {}", ca.display())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! Who is known by what: the client's credentials stay here, the upstream's are put in
+//! their place, and do not come back.
+
+use http::{HeaderMap, HeaderName, header};
+use pingora_error::Result;
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use super::context::Context;
+use crate::upstream::Credentials;
+
+/// Key of the credential's name in the access log.
+const NOTE: &str = "credential";
+
+/// Headers in which clients present credentials to model APIs.
+static HEADERS: [HeaderName; 5] = [
+    header::AUTHORIZATION,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+];
+
+/// Takes the client's credentials out of the head that goes upstream, if they are ours:
+/// the chain reads them, or the upstream knows us by others.
+pub(super) fn withhold(ctx: &Context, head: &mut RequestHeader) {
+    let credentials = credentials(ctx);
+    if credentials.is_none() && !is_authenticated(ctx) {
+        return;
+    }
+    let own = credentials.map(Credentials::headers).unwrap_or_default();
+    for name in HEADERS.iter().chain(own) {
+        head.remove_header(name);
+    }
+}
+
+fn is_authenticated(ctx: &Context) -> bool {
+    let routes = &ctx.generation.routes;
+    let route = ctx.route.and_then(|index| routes.get(index));
+    routes.global().authenticates() || route.is_some_and(|route| route.chain().authenticates())
+}
+
+fn credentials(ctx: &Context) -> Option<&Credentials> {
+    ctx.upstream()?.credentials.as_ref()
+}
+
+/// Puts the credential whose turn it is into the head that goes upstream.
+pub(super) fn present(ctx: &mut Context, head: &mut RequestHeader) -> Result<()> {
+    let Some(credentials) = credentials(ctx) else {
+        return Ok(());
+    };
+    let several = credentials.are_several();
+    let credential = credentials.pick().clone();
+    let (name, value) = credential.header();
+    head.insert_header(name, value)?;
+    if several {
+        ctx.exchange.note(NOTE, credential.name.to_string());
+    }
+    ctx.attempts.credential = Some(credential);
+    Ok(())
+}
+
+/// Takes what an upstream repeats of its credential out of the answer's head.
+pub(super) fn conceal(ctx: &Context, head: &mut ResponseHeader) {
+    for name in told(ctx, &head.headers) {
+        head.remove_header(&name);
+    }
+}
+
+/// The same of its trailers.
+pub(super) fn conceal_trailers(ctx: &Context, trailers: &mut HeaderMap) {
+    for name in told(ctx, trailers) {
+        trailers.remove(name);
+    }
+}
+
+/// The fields of an answer that carry a credential, or hold the one that was sent.
+fn told(ctx: &Context, answer: &HeaderMap) -> Vec<HeaderName> {
+    let Some(credential) = &ctx.attempts.credential else {
+        return Vec::new();
+    };
+    let own = credentials(ctx)
+        .map(Credentials::headers)
+        .unwrap_or_default();
+    let carrying = HEADERS.iter().chain(own);
+    let carrying = carrying.filter(|name| answer.contains_key(*name)).cloned();
+    carrying.chain(credential.leaks(answer)).collect()
+}
