@@ -123,7 +123,11 @@ fn claims_become_an_identity() {
         "a claim that is mapped and missing opens nothing"
     );
     let default = judge(json!({}), json!({})).unwrap();
-    assert_eq!((&*default.consumer, &*default.tenant), ("alice", "alice"));
+    assert_eq!(&*default.consumer, "alice");
+    assert_eq!(
+        &*default.tenant, "https://id.example.com/ alice",
+        "nobody else is in it, whatever another issuer calls its own"
+    );
     assert!(default.may_use_model("any") && default.models.is_none());
 }
 

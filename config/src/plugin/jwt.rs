@@ -88,8 +88,8 @@ pub enum Keys {
 pub struct Claims {
     /// Who the client is. A token without it is refused. Default: `sub`.
     pub consumer: ClaimPath,
-    /// Whom the client belongs to. A token without it is refused. Default: the
-    /// consumer is its own tenant.
+    /// Whom the client belongs to. A token without it is refused. Default: nobody else;
+    /// the tenant is then the issuer and the consumer, with a space between them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<ClaimPath>,
     /// The client's roles: a list, or a text with spaces between them. A token

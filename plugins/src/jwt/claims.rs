@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use penstock_config::plugin::jwt::{Audiences, ClaimPath, Claims, JwtIssuer, Required};
+use penstock_config::plugin::jwt::{Audiences, ClaimPath, JwtIssuer, Required};
 use serde_json::{Map, Value};
 
 use super::fault::Fault;
@@ -36,18 +36,21 @@ pub(super) fn check(
             return Err(Fault::Required);
         }
     }
-    Ok((identity(&issuer.claims, claims)?, until))
+    Ok((identity(issuer, claims)?, until))
 }
 
 /// Who the client is by the claims. What is mapped and cannot be read is a fault, and a
 /// list that is not there is empty: no mistake of an issuer opens anything.
-fn identity(wanted: &Claims, claims: &Map<String, Value>) -> Result<Identity, Fault> {
+fn identity(issuer: &JwtIssuer, claims: &Map<String, Value>) -> Result<Identity, Fault> {
+    let wanted = &issuer.claims;
     let text = |path: &ClaimPath| find(claims, path).and_then(text).ok_or(Fault::Identity);
     let list = |path: &ClaimPath| find(claims, path).map_or(Ok(Vec::new()), list);
     let consumer = text(&wanted.consumer)?;
     let tenant = match &wanted.tenant {
         Some(path) => text(path)?,
-        None => consumer.clone(),
+        // Another issuer may know somebody else by that name, and so may the keys, whose
+        // tenants have no space in them.
+        None => format!("{} {consumer}", issuer.issuer).into(),
     };
     let roles = wanted.roles.as_ref().map_or(Ok(Vec::new()), list)?;
     let models = match &wanted.models {
