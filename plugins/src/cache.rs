@@ -1,8 +1,8 @@
 //! Answers a request as an equal one was answered before.
 //!
 //! Requests are equal when a tenant's clients ask the same of the same model: whatever
-//! the order of fields, the spacing and the escapes in the body ([`canonical`]), and
-//! whatever of it does not change the answer ([`endpoint`]). The tenant is part of every
+//! the order of fields, the spacing and the escapes in the body (`canonical`), and
+//! whatever of it does not change the answer (`endpoint`). The tenant is part of every
 //! key and there is no way to leave it out. A client that nobody has identified has its
 //! credentials in the tenant's place, since its upstream alone knows what it may see.
 //!
@@ -11,7 +11,7 @@
 //! given as the answer of what it is compared with.
 //!
 //! Stored is what the upstream sent, before any plugin changed it, and only if it is a
-//! whole answer and no error ([`verdict`]). A hit passes the response filters, the
+//! whole answer and no error (`verdict`). A hit passes the response filters, the
 //! readers and the observers as the upstream's answer did.
 //!
 //! # Why Pingora's cache does not carry this
@@ -24,14 +24,14 @@
 //! - Its one store, `MemCache`, is a map without bounds, "for testing only, not for
 //!   production use".
 //! - Its eviction managers are LRU lists beside the store. One pass over entries that
-//!   nobody asks for again empties such a list; [`store`] holds against that.
+//!   nobody asks for again empties such a list; `store` holds against that.
 //! - An answer is admitted when its transfer has ended properly. That a stream lacks its
 //!   last event, or holds an error, is not seen.
 //! - Its lookup belongs to the phases of the proxy's session, which this crate does not
 //!   know; here it is a role that is tested with a request's head and body.
 //!
 //! What is left is the parsing of `cache-control`; of its directives a request needs
-//! five ([`control`]).
+//! five (`control`).
 
 mod canonical;
 mod control;

@@ -1,6 +1,6 @@
 //! What is known of a request's body: all that the chain acts on, found in one pass.
 //!
-//! A [`Scanner`](crate::json::Scanner) reads the body as it arrives and leaves these
+//! A [`Scanner`] reads the body as it arrives and leaves these
 //! facts. They cover OpenAI's chat completions, completions, embeddings and responses
 //! and Anthropic's messages, whose fields of the same name mean the same.
 

@@ -4,7 +4,7 @@
 //! or by anything after it, gives back what it took. What it holds meanwhile is in the
 //! exchange, and settled exactly once: when the exchange ends, or when it is dropped.
 //!
-//! Requests are counted when they come. Of tokens an [estimate](estimate) is reserved
+//! Requests are counted when they come. Of tokens an estimate is reserved
 //! before anything is sent, and replaced by the [usage](crate::usage) that the answer
 //! states; where it states none, the estimate stands. A request whose estimate does not
 //! fit any more, but which may be smaller than that, is let in as the last one: until it
