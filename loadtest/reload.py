@@ -109,7 +109,8 @@ class Proxy:
     def memory(self):
         """Bytes that the process has allocated, when nothing runs on an old generation any more."""
         deadline = time.monotonic() + WAIT_SECONDS
-        while self.metric("penstock_generations_alive") > 1:
+        # The one that serves, and the one before, which is kept for a rollback.
+        while self.metric("penstock_generations_alive") > 2:
             if time.monotonic() > deadline:
                 raise Harm(f"old generations are still alive after {WAIT_SECONDS} s")
             time.sleep(0.5)
