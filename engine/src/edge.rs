@@ -1,5 +1,6 @@
 //! One client connection, from its acceptance to its end.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tracing::debug;
 
 use crate::proxy::Proxy;
 use crate::telemetry::Held;
-use crate::transport::{Accepted, Connector, RingStream};
+use crate::transport::{Accepted, Connector, EpollStream, RingStream};
 
 mod downstream;
 
@@ -143,18 +144,15 @@ async fn serve_http1(
     // The first request's first bytes are here already.
     let mut idle = false;
     while let Some((stream, settings)) = next.take() {
-        let ring = stream
-            .as_any()
-            .downcast_ref::<Downstream<RingStream>>()
-            .map(Downstream::socket);
+        let plain = idle.then(|| Plain::of(&stream)).flatten();
         // How long reading the head may wait: not for its beginning, if that is here.
-        let head_wait = if idle && ring.is_none() {
+        let head_wait = if idle && plain.is_none() {
             terms.keepalive
         } else {
             terms.read_timeout
         };
-        if let Some(ring) = ring.filter(|_| idle) {
-            let readable = pingora_timeout::timeout(terms.keepalive, ring.readable());
+        if let Some(plain) = plain {
+            let readable = pingora_timeout::timeout(terms.keepalive, plain.readable());
             let last = async {
                 // An error means that the proxy is going away without a word.
                 let _ = shutdown.wait_for(|stop| *stop).await;
@@ -172,6 +170,30 @@ async fn serve_http1(
             .await
             .map(|reused| reused.consume());
         idle = true;
+    }
+}
+
+/// A cleartext connection, which can be waited for without the state of a request.
+enum Plain<'s> {
+    Ring(&'s RingStream),
+    Epoll(&'s EpollStream),
+}
+
+impl<'s> Plain<'s> {
+    fn of(stream: &'s Stream) -> Option<Self> {
+        let any = stream.as_any();
+        if let Some(ring) = any.downcast_ref::<Downstream<RingStream>>() {
+            return Some(Plain::Ring(ring.socket()));
+        }
+        let epoll = any.downcast_ref::<Downstream<EpollStream>>()?;
+        Some(Plain::Epoll(epoll.socket()))
+    }
+
+    async fn readable(&self) -> io::Result<()> {
+        match self {
+            Plain::Ring(stream) => stream.readable().await,
+            Plain::Epoll(stream) => stream.readable().await,
+        }
     }
 }
 

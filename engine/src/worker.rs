@@ -22,6 +22,9 @@ use crate::proxy::Proxy;
 use crate::telemetry::{Held, Telemetry};
 use crate::transport::{Acceptor, Connector, Transport};
 
+/// How long idle connections with TLS are kept when the proxy drains.
+const IDLE_TLS_WAIT: Duration = Duration::from_secs(3);
+
 /// Wait after an accept that failed: its cause, most likely a lack of descriptors, lasts.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -214,10 +217,10 @@ async fn serve(engine: &Arc<Engine>, acceptors: Vec<(usize, Acceptor, Arc<()>)>,
     while doors.join_next().await.is_some() {}
     closing.send_replace(true);
     common.live.drain();
-    // Requests on their way to idle connections are answered, and told that no other may
-    // follow; closing at once would reset them.
+    // Connections close by themselves after their last requests. This closes those that
+    // wait in Pingora: idle ones with TLS. At once it would reset requests on their way.
     tokio::select! {
-        () = tokio::time::sleep(edge::LAST_REQUEST_WAIT) => {}
+        () = tokio::time::sleep(IDLE_TLS_WAIT) => {}
         _ = stage.wait_for(|stage| *stage >= Stage::Stopping) => {}
     }
     engine.http_cleanup().await;

@@ -64,6 +64,14 @@ impl EpollStream {
             digest: Arc::new(SocketDigest::from_raw_fd(fd)),
         }
     }
+
+    /// Waits until a read would probably return at once.
+    ///
+    /// # Errors
+    /// What waiting met.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.stream.get_ref().readable().await
+    }
 }
 
 /// What a socket's bytes can be moved by.

@@ -35,7 +35,7 @@ async fn upstream(listen: &str) -> (Process, SocketAddr) {
         "--between-tokens",
         "5ms",
         "--tokens",
-        "20",
+        "60",
     ]));
     let line = process.line("simulator listening").await;
     let address = line
