@@ -23,7 +23,7 @@ pub(super) struct Written {
     /// This many requests in a window. Those that the chain refuses do not count.
     #[serde(
         default,
-        deserialize_with = "limit",
+        deserialize_with = "field::optional_within::<_, _, 1, { Count::MAX }>",
         skip_serializing_if = "Option::is_none"
     )]
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
@@ -34,7 +34,7 @@ pub(super) struct Written {
     /// budget. Where the answer tells no usage, the estimate counts.
     #[serde(
         default,
-        deserialize_with = "limit",
+        deserialize_with = "field::optional_within::<_, _, 1, { Count::MAX }>",
         skip_serializing_if = "Option::is_none"
     )]
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
@@ -42,7 +42,7 @@ pub(super) struct Written {
     /// This many tokens of prompts in a window.
     #[serde(
         default,
-        deserialize_with = "limit",
+        deserialize_with = "field::optional_within::<_, _, 1, { Count::MAX }>",
         skip_serializing_if = "Option::is_none"
     )]
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
@@ -50,7 +50,7 @@ pub(super) struct Written {
     /// This many tokens of answers in a window.
     #[serde(
         default,
-        deserialize_with = "limit",
+        deserialize_with = "field::optional_within::<_, _, 1, { Count::MAX }>",
         skip_serializing_if = "Option::is_none"
     )]
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
@@ -58,7 +58,7 @@ pub(super) struct Written {
     /// This many requests at the same time.
     #[serde(
         default,
-        deserialize_with = "limit",
+        deserialize_with = "field::optional_within::<_, _, 1, { Count::MAX }>",
         skip_serializing_if = "Option::is_none"
     )]
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
@@ -88,7 +88,7 @@ pub(super) struct Written {
     /// a reservation is hardly ever too small; English prose has about 4. Default: 2.
     #[serde(
         default,
-        deserialize_with = "bytes_per_token",
+        deserialize_with = "field::optional_within::<_, _, 1, 16>",
         skip_serializing_if = "Option::is_none"
     )]
     #[schemars(range(min = 1, max = 16))]
@@ -98,27 +98,11 @@ pub(super) struct Written {
     /// than that is left, such requests are let in one at a time. Default: 4096.
     #[serde(
         default,
-        deserialize_with = "answer_tokens",
+        deserialize_with = "field::optional_within::<_, _, 1, 1_000_000>",
         skip_serializing_if = "Option::is_none"
     )]
     #[schemars(range(min = 1, max = 1_000_000))]
     answer_tokens: Option<u32>,
-}
-
-fn limit<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    field::within::<_, _, 1, { Count::MAX }>(deserializer).map(Some)
-}
-
-fn bytes_per_token<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<u8>, D::Error> {
-    field::within::<_, _, 1, 16>(deserializer).map(Some)
-}
-
-fn answer_tokens<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<u32>, D::Error> {
-    field::within::<_, _, 1, 1_000_000>(deserializer).map(Some)
 }
 
 /// What is counted, before it is known over which window.
