@@ -40,7 +40,7 @@ pub use timestamp::Timestamp;
 
 pub(crate) use host_port::check_host;
 pub(crate) use number::whole_number;
-pub(crate) use text::{Text, TextVisitor, text_input, text_value};
+pub(crate) use text::{Text, TextVisitor, text_access, text_input, text_value};
 
 /// Why a text is not a value of the wanted type, in words for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]

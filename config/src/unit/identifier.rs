@@ -1,10 +1,9 @@
 //! Names of who asks: consumers, tenants, roles, keys.
 
 use std::borrow::Borrow;
-use std::fmt;
 use std::str::FromStr;
 
-use super::{Invalid, shown, text_value};
+use super::{Invalid, shown, text_access, text_value};
 
 /// Name of a consumer, a tenant, a role or a key: 1 to 128 ASCII letters, digits and
 /// `. _ - @ : / + | =`, so that mail addresses and the subjects of identity providers
@@ -21,13 +20,10 @@ text_value!(Identifier, "a name such as `team-a` or `alice@example.com`", {
     "examples": ["team-a", "alice@example.com"]
 });
 
+text_access!(Identifier);
+
 impl Identifier {
     const CHARS_MAX: usize = 128;
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl FromStr for Identifier {
@@ -53,18 +49,6 @@ impl FromStr for Identifier {
             return refuse("use letters, digits and `. _ - @ : / + | =` only");
         }
         Ok(Self(text.into()))
-    }
-}
-
-impl fmt::Display for Identifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl AsRef<str> for Identifier {
-    fn as_ref(&self) -> &str {
-        &self.0
     }
 }
 

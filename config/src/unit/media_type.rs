@@ -1,9 +1,8 @@
 //! Types of content.
 
-use std::fmt;
 use std::str::FromStr;
 
-use super::{Invalid, shown, text_value};
+use super::{Invalid, shown, text_access, text_value};
 
 /// A media type without parameters, or a range of them as `Accept` has it (RFC 9110
 /// sections 8.3.1 and 12.5.1): `application/json`, `image/*`, `*/*`. In lower case.
@@ -19,13 +18,10 @@ text_value!(MediaType, "a media type such as `application/json`", {
     "examples": ["application/json", "image/*", "*/*"]
 });
 
+text_access!(MediaType);
+
 impl MediaType {
     const BYTES_MAX: usize = 128;
-
-    /// The type as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl FromStr for MediaType {
@@ -56,11 +52,5 @@ impl FromStr for MediaType {
             _ => return refuse("write it as in `application/json`, `image/*` or `*/*`"),
         }
         Ok(Self(text.to_ascii_lowercase()))
-    }
-}
-
-impl fmt::Display for MediaType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }

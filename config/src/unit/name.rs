@@ -1,10 +1,10 @@
 //! Names that the operator gives and names of models.
 
 use std::borrow::Borrow;
-use std::fmt;
 use std::str::FromStr;
 
-use super::{Invalid, shown, text_value};
+use super::line::check_line;
+use super::{Invalid, shown, text_access, text_value};
 
 /// Name of an upstream or a route: 1 to 64 ASCII letters, digits, `.`, `_` and `-`,
 /// the first a letter or a digit. Such a name needs no escaping in a metric's label,
@@ -20,13 +20,10 @@ text_value!(Name, "a name", {
     "examples": ["vllm", "chat-canary"]
 });
 
+text_access!(Name);
+
 impl Name {
     const CHARS_MAX: usize = 64;
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl FromStr for Name {
@@ -55,18 +52,6 @@ impl FromStr for Name {
     }
 }
 
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl AsRef<str> for Name {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
 impl Borrow<str> for Name {
     fn borrow(&self) -> &str {
         &self.0
@@ -88,46 +73,12 @@ text_value!(ModelName, "a model's name", {
     "examples": ["gpt-4o-mini", "meta-llama/Llama-3.1-8B-Instruct"]
 });
 
-impl ModelName {
-    const CHARS_MAX: usize = 256;
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+text_access!(ModelName);
 
 impl FromStr for ModelName {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let refuse = |why: &str| {
-            Err(Invalid::new(format!(
-                "{} is not a model's name: {why}",
-                shown(text)
-            )))
-        };
-        if text.is_empty() {
-            return refuse("write at least one character");
-        }
-        if text.chars().nth(Self::CHARS_MAX).is_some() {
-            return refuse("write at most 256 characters");
-        }
-        if text.chars().any(char::is_control) {
-            return refuse("it holds a control character");
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Display for ModelName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl AsRef<str> for ModelName {
-    fn as_ref(&self) -> &str {
-        &self.0
+        check_line(text, "a model's name").map(|()| Self(text.to_owned()))
     }
 }

@@ -85,4 +85,28 @@ macro_rules! text_input {
     };
 }
 
-pub(crate) use {text_input, text_value};
+/// Access to the text of a type that holds one and nothing else.
+macro_rules! text_access {
+    ($type:ident) => {
+        impl $type {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $type {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+pub(crate) use {text_access, text_input, text_value};
