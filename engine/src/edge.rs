@@ -29,7 +29,7 @@ const FIRST_BYTES_WAIT: Duration = Duration::from_secs(1);
 
 /// How long an idle connection is kept when the proxy drains: its client knows nothing of
 /// that, and a request may be on the way.
-pub const LAST_REQUEST_WAIT: Duration = Duration::from_secs(1);
+const LAST_REQUEST_WAIT: Duration = Duration::from_secs(1);
 
 /// The proxy as a worker runs it.
 pub type Engine = HttpProxy<Proxy, Connector>;
@@ -112,11 +112,6 @@ async fn begins<S: IO>(
             socket.find_first_bytes().await
         }
     });
-    let given_up = async {
-        // An error means that the proxy is going away without a word.
-        let _ = shutdown.wait_for(|stop| *stop).await;
-        tokio::time::sleep(FIRST_BYTES_WAIT).await;
-    };
     tokio::select! {
         biased;
         arrived = arrived => match arrived {
@@ -124,9 +119,16 @@ async fn begins<S: IO>(
             Ok(Err(error)) => debug!(%error, "connection ended before a request"),
             Err(_) => debug!("no request arrived in time"),
         },
-        () = given_up => debug!("no request arrived before the end"),
+        () = draining(shutdown, FIRST_BYTES_WAIT) => debug!("no request arrived before the end"),
     }
     false
+}
+
+/// Ends when the proxy has been draining for so long.
+async fn draining(shutdown: &mut ShutdownWatch, wait: Duration) {
+    // An error means that the proxy is going away without a word.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+    tokio::time::sleep(wait).await;
 }
 
 /// Requests one after the other, until either side closes.
@@ -153,15 +155,10 @@ async fn serve_http1(
         };
         if let Some(plain) = plain {
             let readable = pingora_timeout::timeout(terms.keepalive, plain.readable());
-            let last = async {
-                // An error means that the proxy is going away without a word.
-                let _ = shutdown.wait_for(|stop| *stop).await;
-                tokio::time::sleep(LAST_REQUEST_WAIT).await;
-            };
             tokio::select! {
                 biased;
                 arrived = readable => if !matches!(arrived, Ok(Ok(()))) { return },
-                () = last => return,
+                () = draining(&mut shutdown, LAST_REQUEST_WAIT) => return,
             }
         }
         let session = session(stream, settings, head_wait, terms);
