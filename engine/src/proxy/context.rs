@@ -1,13 +1,14 @@
 //! What is known of one request while it is served.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use penstock_plugins::cache::Recorder;
 use penstock_plugins::{Arrival, Dialect, Exchange, Outcome, Readers, Refusal, Target};
 
 use super::body::Body;
 use super::replay::Hold;
+use crate::clock;
 use crate::generation::Generation;
 use crate::telemetry::RouteMetrics;
 use crate::upstream::{Credential, Endpoint, Upstream};
@@ -75,9 +76,7 @@ impl Context {
             id: rand::random(),
             client: None,
             generation: generation.id,
-            at: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default(),
+            at: clock::now(),
             dialect: Dialect::Plain,
         };
         Context {
