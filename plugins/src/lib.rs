@@ -128,7 +128,7 @@ pub mod identity;
 pub mod json;
 pub mod jwt;
 pub mod limits;
-mod media_type;
+pub mod media_type;
 pub mod refusal;
 pub mod request_id;
 pub mod role;

@@ -1,20 +1,32 @@
-//! Media types, as far as plugins must tell them apart (RFC 9110 section 8.3).
+//! Media types, as far as they must be told apart (RFC 9110 section 8.3).
 
 use http::HeaderValue;
 
-/// Whether a `content-type` is of this type, given in lower case, whatever its parameters.
+/// A `content-type` without its parameters, in the letter case that it came in.
+pub fn essence(content_type: &[u8]) -> &[u8] {
+    let end = memchr::memchr(b';', content_type).unwrap_or(content_type.len());
+    content_type.get(..end).unwrap_or_default().trim_ascii()
+}
+
+/// Whether an essence ends like this, as in `+json`, in any letter case.
+pub fn ends_with(essence: &[u8], end: &str) -> bool {
+    let tail = essence
+        .len()
+        .checked_sub(end.len())
+        .and_then(|at| essence.get(at..));
+    tail.is_some_and(|tail| tail.eq_ignore_ascii_case(end.as_bytes()))
+}
+
+/// Whether a `content-type` is of this type, whatever its parameters.
 pub(crate) fn essence_is(value: &HeaderValue, wanted: &str) -> bool {
-    essence(value).eq_ignore_ascii_case(wanted.as_bytes())
+    essence(value.as_bytes()).eq_ignore_ascii_case(wanted.as_bytes())
 }
 
 /// Whether a `content-type` says JSON in UTF-8, the only encoding that JSON has (RFC 8259
 /// section 8.1).
 pub(crate) fn is_json(value: &HeaderValue) -> bool {
-    let essence = essence(value);
-    let json = essence.eq_ignore_ascii_case(b"application/json")
-        || essence
-            .last_chunk::<5>()
-            .is_some_and(|end| end.eq_ignore_ascii_case(b"+json"));
+    let essence = essence(value.as_bytes());
+    let json = essence.eq_ignore_ascii_case(b"application/json") || ends_with(essence, "+json");
     let mut parameters = value.as_bytes().split(|byte| *byte == b';').skip(1);
     json && parameters.all(|parameter| {
         let mut parts = parameter.splitn(2, |byte| *byte == b'=');
@@ -24,11 +36,6 @@ pub(crate) fn is_json(value: &HeaderValue) -> bool {
         let text = text.strip_suffix(b"\"").unwrap_or(text);
         !name.eq_ignore_ascii_case(b"charset") || text.eq_ignore_ascii_case(b"utf-8")
     })
-}
-
-fn essence(value: &HeaderValue) -> &[u8] {
-    let mut parts = value.as_bytes().split(|byte| *byte == b';');
-    parts.next().unwrap_or_default().trim_ascii()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 
 use crate::exchange::Exchange;
+use crate::media_type;
 use crate::role::BodyReader;
 
 use events::{Event, Events};
@@ -120,7 +121,7 @@ impl Reader {
         if encodings.next().is_some() {
             return None;
         }
-        let form = match media_type(headers)? {
+        let form = match media(headers)? {
             Media::Json => Form::Json(Box::new(Scan::new())),
             Media::Events if strip => Form::Stripped(Box::new((Events::new(), Strip::default()))),
             Media::Events => Form::Stream(Box::new(Events::new())),
@@ -192,16 +193,11 @@ enum Media {
     Events,
 }
 
-fn media_type(headers: &HeaderMap) -> Option<Media> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("text/event-stream") {
+fn media(headers: &HeaderMap) -> Option<Media> {
+    let essence = media_type::essence(headers.get(header::CONTENT_TYPE)?.as_bytes());
+    if essence.eq_ignore_ascii_case(b"text/event-stream") {
         return Some(Media::Events);
     }
-    let (_, subtype) = essence.split_once('/')?;
-    let json = subtype.eq_ignore_ascii_case("json")
-        || subtype
-            .rsplit_once('+')
-            .is_some_and(|(_, suffix)| suffix.eq_ignore_ascii_case("json"));
-    json.then_some(Media::Json)
+    let ends = |end| media_type::ends_with(essence, end);
+    (ends("/json") || ends("+json")).then_some(Media::Json)
 }

@@ -9,7 +9,9 @@ use http::{StatusCode, Version};
 use penstock_plugins::cache::Entry;
 use penstock_plugins::json::{Fault, ScanError, Scanner};
 use penstock_plugins::role::{CachePolicy, Destination, Lookup};
-use penstock_plugins::{Arrival, Dialect, Exchange, Facts, Found, Kind, Refusal, Route, Target};
+use penstock_plugins::{
+    Arrival, Dialect, Exchange, Facts, Found, Kind, Refusal, Route, Target, media_type,
+};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
@@ -227,14 +229,10 @@ fn may_be_json(session: &Session) -> bool {
     let Some(value) = session.req_header().headers.get(CONTENT_TYPE) else {
         return true;
     };
-    let essence = value
-        .as_bytes()
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
-    let essence = essence.to_ascii_lowercase();
-    essence == b"application/json" || essence.ends_with(b"+json") || essence == b"text/json"
+    let essence = media_type::essence(value.as_bytes());
+    essence.eq_ignore_ascii_case(b"application/json")
+        || essence.eq_ignore_ascii_case(b"text/json")
+        || media_type::ends_with(essence, "+json")
 }
 
 fn body_limit(ctx: &Context) -> usize {

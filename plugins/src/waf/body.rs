@@ -5,7 +5,8 @@ use http::{header, request};
 use super::finding::{Findings, Place};
 use super::json::{self, Name, Text};
 use super::rule::Target;
-use super::{Waf, check, multipart};
+use super::{Waf, multipart};
+use crate::media_type;
 
 /// How a body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,15 +92,9 @@ fn content_type(head: &request::Parts) -> &[u8] {
 /// How a body is read. One that looks like JSON is, whatever it is declared as, because
 /// there are upstreams that do not ask; but a form begins otherwise.
 fn form(content_type: &[u8], body: &[u8]) -> Form {
-    let media_type = check::media_type(content_type);
-    let is = |wanted: &str| media_type.eq_ignore_ascii_case(wanted.as_bytes());
-    let ends = |end: &str| {
-        let tail = media_type
-            .len()
-            .checked_sub(end.len())
-            .and_then(|at| media_type.get(at..));
-        tail.is_some_and(|tail| tail.eq_ignore_ascii_case(end.as_bytes()))
-    };
+    let essence = media_type::essence(content_type);
+    let is = |wanted: &str| essence.eq_ignore_ascii_case(wanted.as_bytes());
+    let ends = |end: &str| media_type::ends_with(essence, end);
     match () {
         () if is("multipart/form-data") => Form::Parts,
         () if ends("/json") || ends("+json") || json::looks_like(body) => Form::Json,

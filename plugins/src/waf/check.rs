@@ -10,6 +10,7 @@ use super::finding::{Finding, Findings, Place};
 use super::networks::Networks;
 use super::rule::Decision;
 use crate::facts::Facts;
+use crate::media_type;
 
 const MALFORMED: u32 = 100_809;
 const ENCODED: u32 = 100_810;
@@ -169,7 +170,7 @@ impl Checks {
             return None;
         }
         let value = head.headers.get(header::CONTENT_TYPE);
-        let declared = media_type(value.map_or(b"", |value| value.as_bytes()));
+        let declared = media_type::essence(value.map_or(b"", |value| value.as_bytes()));
         let exactness = |range: &MediaType| match range.as_str().split_once('/') {
             Some(("*", _)) => Some(0),
             Some((class, "*")) => {
@@ -245,10 +246,4 @@ impl Checks {
         }
         false
     }
-}
-
-/// A `content-type` without its parameters.
-pub(super) fn media_type(value: &[u8]) -> &[u8] {
-    let end = memchr::memchr(b';', value).unwrap_or(value.len());
-    value.get(..end).unwrap_or_default().trim_ascii()
 }
