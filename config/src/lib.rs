@@ -7,6 +7,7 @@
 //! read by whoever builds from the configuration.
 #![forbid(unsafe_code)]
 
+pub mod credential_headers;
 pub mod diff;
 pub mod keys;
 pub mod plugin;

@@ -101,7 +101,7 @@ fn read_keys(source: &KeySource, materials: &dyn Materials) -> Result<Keyring, P
 
 impl Authenticator for Authenticate {
     fn authenticate(&self, exchange: &mut Exchange, head: &request::Parts) -> Verdict {
-        exchange.request.strip(&headers::STRIPPED);
+        exchange.request.strip(headers::STRIPPED.as_slice());
         let Some(credential) = credential::presented(&head.headers).map_err(refusal::unreadable)?
         else {
             return match self.anonymous {

@@ -33,7 +33,9 @@ pub trait Authenticator: Send + Sync {
     /// those of the global chain even before the route is known, so that a client whom
     /// nobody knows learns nothing about routes. It leaves whom it found in
     /// [`Exchange::identify`]; where several are configured, each decides what to make
-    /// of an identity that is already there.
+    /// of an identity that is already there. Whatever it finds, it strips the headers of
+    /// credentials from the [`Exchange::request`]: they are for us, and nobody else takes
+    /// them out of what goes upstream.
     fn authenticate(&self, exchange: &mut Exchange, head: &request::Parts) -> Verdict;
 }
 

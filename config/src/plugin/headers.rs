@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::credential_headers;
 use crate::field;
 use crate::unit::HeaderName;
 
@@ -57,13 +58,7 @@ pub enum HeaderRule {
 
 /// Headers that carry credentials. A rule may remove one and not write one: a secret in
 /// this file would be no secret.
-const CREDENTIALS: [&str; 5] = [
-    "authorization",
-    "proxy-authorization",
-    "x-api-key",
-    "api-key",
-    "x-goog-api-key",
-];
+static CREDENTIALS: [http::HeaderName; 5] = credential_headers::ALL;
 
 fn request_rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HeaderRule>, D::Error> {
     let rules: Vec<RequestRule> = Vec::deserialize(deserializer)?;
@@ -84,7 +79,7 @@ impl TryFrom<HeaderRule> for RequestRule {
         };
         let adds = matches!(rule, HeaderRule::Add(_));
         for (name, template) in values {
-            if CREDENTIALS.contains(&name.as_str()) {
+            if CREDENTIALS.contains(name.as_ref()) {
                 return Err(format!(
                     "`{name}` carries credentials: write them under `credentials` of the upstream"
                 ));

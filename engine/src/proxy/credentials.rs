@@ -1,7 +1,8 @@
 //! Who is known by what: the client's credentials stay here, the upstream's are put in
 //! their place, and do not come back.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName};
+use penstock_config::credential_headers;
 use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 
@@ -12,31 +13,17 @@ use crate::upstream::Credentials;
 const NOTE: &str = "credential";
 
 /// Headers in which clients present credentials to model APIs.
-static HEADERS: [HeaderName; 5] = [
-    header::AUTHORIZATION,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-];
+static HEADERS: [HeaderName; 5] = credential_headers::ALL;
 
-/// Takes the client's credentials out of the head that goes upstream, if they are ours:
-/// the chain reads them, or the upstream knows us by others.
+/// Takes the client's credentials out of the head that goes upstream, if the upstream
+/// knows us by others. Where the chain reads them, it strips them itself.
 pub(super) fn withhold(ctx: &Context, head: &mut RequestHeader) {
-    let credentials = credentials(ctx);
-    if credentials.is_none() && !is_authenticated(ctx) {
+    let Some(credentials) = credentials(ctx) else {
         return;
-    }
-    let own = credentials.map(Credentials::headers).unwrap_or_default();
-    for name in HEADERS.iter().chain(own) {
+    };
+    for name in HEADERS.iter().chain(credentials.headers()) {
         head.remove_header(name);
     }
-}
-
-fn is_authenticated(ctx: &Context) -> bool {
-    let routes = &ctx.generation.routes;
-    let route = ctx.route.and_then(|index| routes.get(index));
-    routes.global().authenticates() || route.is_some_and(|route| route.chain().authenticates())
 }
 
 fn credentials(ctx: &Context) -> Option<&Credentials> {

@@ -6,17 +6,11 @@
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
+use penstock_config::credential_headers;
 
-/// Anthropic's header for keys.
-pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-/// Azure's.
-pub(super) const API_KEY: HeaderName = HeaderName::from_static("api-key");
-/// Google's. The query parameter `key`, which Google takes as well, is not read: what
-/// stands in a URL ends up in logs, in histories and in `referer`.
-pub(super) const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
-
-/// The headers that hold a credential.
-static HEADERS: [HeaderName; 4] = [AUTHORIZATION, X_API_KEY, API_KEY, X_GOOG_API_KEY];
+/// The headers that hold a credential. The query parameter `key`, which Google takes as
+/// well, is not read: what stands in a URL ends up in logs, in histories and in `referer`.
+static HEADERS: [HeaderName; 4] = credential_headers::OF_APIS;
 
 /// The authentication scheme that is understood (RFC 6750 section 2.1).
 const SCHEME: &[u8] = b"bearer";

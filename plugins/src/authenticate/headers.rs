@@ -1,9 +1,10 @@
 //! Headers that say who asks: the client's are taken away, ours are put there.
 
-use http::header::AUTHORIZATION;
-use http::{HeaderName, HeaderValue};
+use std::sync::LazyLock;
 
-use super::credential::{API_KEY, X_API_KEY, X_GOOG_API_KEY};
+use http::{HeaderName, HeaderValue};
+use penstock_config::credential_headers;
+
 use crate::edit::HeaderEdits;
 use crate::identity::Identity;
 
@@ -15,16 +16,10 @@ const ROLES: HeaderName = HeaderName::from_static("x-penstock-roles");
 
 /// What never travels upstream as the client sent it: its credential, which is for us,
 /// and what an upstream would take for our word.
-pub(super) static STRIPPED: [HeaderName; 8] = [
-    AUTHORIZATION,
-    X_API_KEY,
-    API_KEY,
-    X_GOOG_API_KEY,
-    CONSUMER,
-    TENANT,
-    KEY,
-    ROLES,
-];
+pub(super) static STRIPPED: LazyLock<[HeaderName; 9]> = LazyLock::new(|| {
+    let [a, b, c, d, e] = credential_headers::ALL;
+    [a, b, c, d, e, CONSUMER, TENANT, KEY, ROLES]
+});
 
 /// Tells the upstream who asks. What a header cannot hold unambiguously is left out:
 /// the upstream then knows less, and nothing wrong.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Request, StatusCode};
 
 use super::*;
@@ -105,6 +105,7 @@ fn a_key_says_who_asks_and_goes_no_further() {
             stripped.contains(&HeaderName::from_static(name)),
             "{name} travels upstream"
         );
+        assert!(stripped.contains(&PROXY_AUTHORIZATION));
         assert!(
             exchange.request.iter().next().is_none(),
             "nothing is set unasked"

@@ -4,7 +4,10 @@
 //! two lists of parts run together to the same bytes: tenant `a` with route `b|c` and
 //! tenant `a|b` with route `c` differ from the second byte on.
 
+use std::sync::LazyLock;
+
 use http::{HeaderMap, HeaderName, Method, header};
+use penstock_config::credential_headers;
 
 use super::canonical::Canonical;
 use crate::role::CacheKey;
@@ -22,14 +25,18 @@ const LARGE_BYTES: usize = 1024;
 
 /// Headers that carry who the client is. They join the key of a client that nobody has
 /// identified, since then the upstream decides what such a client may see.
-const CREDENTIALS: [HeaderName; 6] = [
-    header::AUTHORIZATION,
-    header::COOKIE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-];
+static CREDENTIALS: LazyLock<[HeaderName; 6]> = LazyLock::new(|| {
+    // In the order of the layout.
+    let [authorization, x_api_key, api_key, x_goog_api_key, proxy] = credential_headers::ALL;
+    [
+        authorization,
+        header::COOKIE,
+        proxy,
+        api_key,
+        x_api_key,
+        x_goog_api_key,
+    ]
+});
 
 /// Headers by which the dialects choose the version and the features of an answer, the
 /// account that it is made for, and its media type. They join every key.
@@ -85,7 +92,7 @@ impl Subject<'_> {
             }
             None => {
                 hash.tag(0);
-                hash.headers(self.headers, &CREDENTIALS);
+                hash.headers(self.headers, CREDENTIALS.as_slice());
             }
         }
         hash.text(self.route.as_bytes());

@@ -1,10 +1,13 @@
 //! What of a request's head is looked at, and as what.
 
 use http::{HeaderName, header, request};
+use penstock_config::credential_headers;
 
 use super::finding::{Findings, Place};
 use super::rule::Target;
 use super::{Waf, form};
+
+static CREDENTIALS: [HeaderName; 5] = credential_headers::ALL;
 
 impl Waf {
     /// Holds the parts of a head against the rules. Says whether to go on.
@@ -96,12 +99,13 @@ fn header_target(name: &HeaderName) -> Target {
         header::HOST => return Target::Host,
         header::CONTENT_TYPE => return Target::ContentType,
         header::REFERER | header::ORIGIN => return Target::Page,
+        // Random, and nothing for a query or a page.
+        _ if CREDENTIALS.contains(name) => return Target::OpaqueHeader,
         _ => {}
     }
     match name.as_str() {
-        // Credentials: random, and nothing for a query or a page.
-        "authorization" | "proxy-authorization" | "x-api-key" | "api-key" | "x-goog-api-key"
-        | "x-auth-token" | "x-amz-security-token"
+        // Further credentials.
+        "x-auth-token" | "x-amz-security-token"
         // Grammars full of quotes, semicolons and stars.
         | "accept" | "accept-encoding" | "accept-charset" | "content-length" | "connection"
         | "te" | "cache-control" | "date" | "etag" | "if-match" | "if-none-match"
