@@ -1,4 +1,4 @@
-//! The listeners' certificates, which belong to a generation.
+//! Certificates: the listeners', which belong to a generation, and those of authorities.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,12 +8,15 @@ use penstock_config::unit::Secret;
 use pingora_core::listeners::tls::Acceptor;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, version};
+use rustls::{RootCertStore, ServerConfig, version};
 
 use crate::files::Files;
 
 /// Largest certificate or key file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Largest file of authorities that is read.
+pub const AUTHORITIES_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// The acceptors of all listeners, in the order of the file; none for a cleartext one.
 pub type Acceptors = Box<[Option<Arc<Acceptor>>]>;
@@ -64,6 +67,37 @@ fn acceptor(tls: &ListenerTls, http2: bool, files: &Files) -> Result<Acceptor, C
     }
     config.alpn_protocols.push(b"http/1.1".to_vec());
     Ok(Acceptor::from_server_config(Arc::new(config)))
+}
+
+/// Authorities to trust, as they stand in a file and as rustls looks for them.
+pub struct Authorities {
+    /// One at least.
+    pub certificates: Vec<CertificateDer<'static>>,
+    /// The same.
+    pub roots: RootCertStore,
+}
+
+impl Authorities {
+    /// Reads them from PEM.
+    ///
+    /// # Errors
+    /// The text is no PEM, one of them cannot be used, or there is none.
+    pub fn from_pem(text: &[u8]) -> Result<Authorities, String> {
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+        let certificates = certificates.map_err(|error| format!("not PEM: {error}"))?;
+        if certificates.is_empty() {
+            return Err("it holds no certificate".into());
+        }
+        let mut roots = RootCertStore::empty();
+        for certificate in &certificates {
+            let added = roots.add(certificate.clone());
+            added.map_err(|error| error.to_string())?;
+        }
+        Ok(Authorities {
+            certificates,
+            roots,
+        })
+    }
 }
 
 /// Why a listener's certificate cannot be used.

@@ -15,13 +15,12 @@ use penstock_plugins::split::Distribution;
 use pingora_core::protocols::{ALPN, TcpKeepalive};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::utils::tls::{WrappedX509, parse_x509};
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use crate::files::Files;
 use crate::materials::Machine;
 use crate::telemetry::{Telemetry, UpstreamMetrics};
+use crate::tls::{AUTHORITIES_BYTES_MAX, Authorities};
 use crate::transport::{Transport, ring_alpn};
 
 mod credential;
@@ -33,9 +32,6 @@ const HTTP2_STREAMS_MAX: usize = 100;
 
 /// How often an idle HTTP/2 connection to an upstream is checked.
 const HTTP2_PING: Duration = Duration::from_secs(30);
-
-/// Largest file of authorities that is read.
-const CA_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// A named set of equal servers.
 pub struct Upstream {
@@ -236,19 +232,9 @@ impl Trust {
             path: path.to_owned(),
             why,
         };
-        let text = files.file(path, CA_BYTES_MAX).map_err(refuse)?;
-        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-        let certificates = certificates.map_err(|error| refuse(format!("not PEM: {error}")))?;
-        // Pingora takes certificates as parsed and panics on others: check them first.
-        let mut store = RootCertStore::empty();
-        for certificate in &certificates {
-            store
-                .add(certificate.clone())
-                .map_err(|error| refuse(error.to_string()))?;
-        }
-        if certificates.is_empty() {
-            return Err(refuse("it holds no certificate".into()));
-        }
+        let text = files.file(path, AUTHORITIES_BYTES_MAX).map_err(refuse)?;
+        // Pingora takes certificates as parsed and panics on others: rustls has them first.
+        let Authorities { certificates, .. } = Authorities::from_pem(&text).map_err(refuse)?;
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         let wrap =

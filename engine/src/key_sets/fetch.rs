@@ -14,17 +14,14 @@ use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use penstock_config::plugin::jwt::JwksUrl;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore, version};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use crate::files;
-
-/// Largest file of authorities that is read.
-const CA_BYTES_MAX: u64 = 4 * 1024 * 1024;
+use crate::tls::{AUTHORITIES_BYTES_MAX, Authorities};
 
 /// Longest time for everything, from the look-up of the name to the last byte.
 const WAIT: Duration = Duration::from_secs(10);
@@ -79,23 +76,19 @@ async fn connect(
 /// TLS that trusts the authorities of a file, or the system's.
 fn trusting(ca: Option<&Path>) -> Result<Arc<ClientConfig>, FetchError> {
     let refuse = |why: String| FetchError::Authorities(why);
-    let mut roots = RootCertStore::empty();
-    match ca {
+    let roots = match ca {
         Some(path) => {
-            let text = files::read(path, CA_BYTES_MAX).map_err(refuse)?;
-            for certificate in CertificateDer::pem_slice_iter(&text) {
-                let certificate = certificate.map_err(|error| refuse(error.to_string()))?;
-                roots
-                    .add(certificate)
-                    .map_err(|error| refuse(error.to_string()))?;
-            }
+            let text = files::read(path, AUTHORITIES_BYTES_MAX).map_err(refuse)?;
+            Authorities::from_pem(&text).map_err(refuse)?.roots
         }
         None => {
+            let mut roots = RootCertStore::empty();
             // Among the system's there may be some that rustls does not take.
             let system = rustls_native_certs::load_native_certs().certs;
             roots.add_parsable_certificates(system);
+            roots
         }
-    }
+    };
     if roots.is_empty() {
         return Err(refuse("there are none".into()));
     }
