@@ -133,9 +133,6 @@ impl Pages {
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        let stores = self.live.shared().alive::<Store>();
-        let stats = stores.first().map(|store| store.stats());
-        self.telemetry.show_answers(&stats.unwrap_or_default());
         match self.telemetry.render() {
             Ok(body) => typed(
                 StatusCode::OK,

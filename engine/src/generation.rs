@@ -32,7 +32,7 @@ pub struct Generation {
     pub files: Seen,
     acceptors: Acceptors,
     upstreams: Box<[Upstream]>,
-    metrics: Box<[RouteMetrics]>,
+    metrics: Box<[Arc<RouteMetrics>]>,
     unmatched: RouteMetrics,
     _alive: Held,
 }
@@ -67,9 +67,6 @@ impl Generation {
         let (Ok(routes), Ok(acceptors), true) = (routes, acceptors, errors.is_empty()) else {
             return Err(BuildErrors(errors));
         };
-        for counts in shared.alive() {
-            telemetry.watch_firewall(counts);
-        }
         Ok(Generation {
             id,
             metrics: routes
@@ -105,7 +102,7 @@ impl Generation {
     pub fn metrics(&self, route: Option<usize>) -> &RouteMetrics {
         route
             .and_then(|index| self.metrics.get(index))
-            .unwrap_or(&self.unmatched)
+            .map_or(&self.unmatched, |metrics| metrics)
     }
 }
 

@@ -116,7 +116,7 @@ impl Live {
     ) -> Result<Live, BuildErrors> {
         let server = config.server.clone();
         let shared = Arc::new(Shared::default());
-        telemetry.watch_limits(Arc::clone(&shared));
+        telemetry.watch_shared(Arc::clone(&shared));
         let first = Generation::build(1, config, transport, &telemetry, &shared)?;
         first.files.settle();
         telemetry.generation.set(1);
@@ -199,6 +199,7 @@ impl Live {
         let started = Instant::now();
         let result = self.load_next(&mut before);
         let took = started.elapsed();
+        self.telemetry.forget_gone();
         // What changed is found out when it serves already.
         let result = result.map(|(left, next)| Applied::new(&left, &next));
         self.record(Action::Reload, took, &result);

@@ -4,30 +4,35 @@
 //! without looking anything up. Labels come from the configuration alone, never from
 //! requests, so that their number is bounded.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use penstock_plugins::Shared;
-use penstock_plugins::cache::Stats;
-use penstock_plugins::waf::Counts;
 use penstock_uring::RingMetrics;
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
 mod answers;
 mod firewall;
 mod limits;
 pub mod log;
+mod named;
 mod reloads;
 mod rings;
+mod routes;
+mod upstreams;
 
 use answers::Answers;
 use firewall::Firewall;
 use limits::Limits;
 pub use reloads::Reloads;
 use rings::Rings;
+pub use routes::RouteMetrics;
+use routes::Routes;
+pub use upstreams::UpstreamMetrics;
+use upstreams::Upstreams;
 
 /// Seconds: 1 ms to about 17 minutes. Model servers think for minutes.
 const DURATION_BUCKETS: &[f64] = &[
@@ -40,6 +45,7 @@ pub struct Telemetry {
     registry: Registry,
     rings: Mutex<Vec<(String, RingMetrics)>>,
     ring_families: Rings,
+    shared: Mutex<Option<Arc<Shared>>>,
     answers: Answers,
     limits: Limits,
     firewall: Firewall,
@@ -67,37 +73,7 @@ pub struct Telemetry {
     key_set_fetches: IntCounterVec,
     key_set_fetched_at: IntGaugeVec,
     routes: Routes,
-    attempts: IntCounterVec,
-}
-
-/// Handles of one route.
-#[derive(Clone)]
-pub struct RouteMetrics {
-    by_class: [IntCounter; 6],
-    /// From the request head to the end of the answer, in seconds.
-    pub duration: Histogram,
-    /// From the request head to the first byte of the answer's body, in seconds.
-    pub first_byte: Histogram,
-    outcomes: [IntCounter; 6],
-    /// Requests that were answered from the cache.
-    pub cache_hits: IntCounter,
-    /// Requests that found no answer in the cache.
-    pub cache_misses: IntCounter,
-    /// Requests that the cache was not for.
-    pub cache_bypasses: IntCounter,
-}
-
-/// Handles of one upstream.
-#[derive(Clone)]
-pub struct UpstreamMetrics {
-    /// Attempts over a new connection.
-    pub connected: IntCounter,
-    /// Attempts over a connection that was used before.
-    pub reused: IntCounter,
-    /// Attempts that made no connection.
-    pub connect_failed: IntCounter,
-    /// Attempts that failed after the connection was made.
-    pub failed: IntCounter,
+    upstreams: Upstreams,
 }
 
 impl Telemetry {
@@ -108,20 +84,16 @@ impl Telemetry {
     pub fn new() -> prometheus::Result<Telemetry> {
         let registry = Registry::new_custom(Some("penstock".into()), None)?;
         let families = Families(&registry);
-        let attempts = families.counters(
-            "upstream_attempts_total",
-            "Attempts to send a request",
-            &["upstream", "result"],
-        )?;
         let build = families.gauges("build_info", "Version of this binary", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let routes = Routes::new(&families)?;
-        let unmatched = routes.of("");
+        let unmatched = routes.unmatched();
         Ok(Telemetry {
             ring_families: Rings::new(&families)?,
             answers: Answers::new(&families)?,
             firewall: Firewall::new(&families)?,
             rings: Mutex::new(Vec::new()),
+            shared: Mutex::new(None),
             limits: Limits::new(&families)?,
             connections_open: families.gauge("connections_open", "Client connections open now")?,
             connections: families.counter("connections_total", "Client connections accepted")?,
@@ -154,25 +126,27 @@ impl Telemetry {
                 &["url"],
             )?,
             routes,
-            attempts,
+            upstreams: Upstreams::new(&families)?,
             registry,
         })
     }
 
-    /// The handles of a route, which keep their values from generation to generation.
-    pub fn route(&self, name: &str) -> RouteMetrics {
+    /// The handles of a route, which keep their values from generation to generation. Its
+    /// series are shown until nobody holds them.
+    pub fn route(&self, name: &str) -> Arc<RouteMetrics> {
         self.routes.of(name)
     }
 
-    /// The handles of an upstream.
-    pub fn upstream(&self, name: &str) -> UpstreamMetrics {
-        let attempts = |result| self.attempts.with_label_values(&[name, result]);
-        UpstreamMetrics {
-            connected: attempts("connected"),
-            reused: attempts("reused"),
-            connect_failed: attempts("connect_failed"),
-            failed: attempts("failed"),
-        }
+    /// The handles of an upstream, likewise.
+    pub fn upstream(&self, name: &str) -> Arc<UpstreamMetrics> {
+        self.upstreams.of(name)
+    }
+
+    /// Removes the series of names that no generation has any more. It is done before
+    /// they are shown, and after a reload so that they are bounded where nobody looks.
+    pub fn forget_gone(&self) {
+        self.routes.forget_gone();
+        self.upstreams.forget_gone();
     }
 
     /// Counts a fetch of a token issuer's keys, and notes when the last one succeeded,
@@ -186,27 +160,15 @@ impl Telemetry {
             .set(seconds);
     }
 
-    /// Shows what the store of answers says of itself.
-    pub fn show_answers(&self, stats: &Stats) {
-        self.answers.show(stats);
-    }
-
     /// Shows a worker's ring from now on.
     pub fn watch_ring(&self, worker: usize, metrics: RingMetrics) {
-        self.rings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((worker.to_string(), metrics));
+        lock(&self.rings).push((worker.to_string(), metrics));
     }
 
-    /// Shows the limits that are kept there from now on.
-    pub fn watch_limits(&self, shared: Arc<Shared>) {
-        self.limits.watch(shared);
-    }
-
-    /// Shows the firewall's counts from now on.
-    pub fn watch_firewall(&self, counts: Arc<Counts>) {
-        self.firewall.watch(counts);
+    /// Shows what is kept there from now on: stored answers, limits, the firewall's counts.
+    pub fn watch_shared(&self, shared: Arc<Shared>) {
+        self.firewall.watch(&shared);
+        *lock(&self.shared) = Some(shared);
     }
 
     /// Everything in Prometheus' text format.
@@ -214,123 +176,20 @@ impl Telemetry {
     /// # Errors
     /// A metric could not be encoded, which would be a mistake of ours.
     pub fn render(&self) -> prometheus::Result<Vec<u8>> {
-        for (worker, ring) in self
-            .rings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
+        for (worker, ring) in lock(&self.rings).iter() {
             self.ring_families.show(worker, ring);
         }
-        self.limits.show();
-        self.firewall.show();
+        self.forget_gone();
+        // Held to the end: scrapes do not overlap.
+        let shared = lock(&self.shared);
+        if let Some(shared) = shared.as_ref() {
+            self.answers.show(shared);
+            self.limits.show(shared);
+            self.firewall.show();
+        }
         let mut text = Vec::with_capacity(16 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
-    }
-}
-
-/// The families of which each route has its own metrics.
-struct Routes {
-    requests: IntCounterVec,
-    durations: HistogramVec,
-    first_bytes: HistogramVec,
-    outcomes: IntCounterVec,
-    cache: IntCounterVec,
-}
-
-impl Routes {
-    fn new(families: &Families<'_>) -> prometheus::Result<Routes> {
-        let requests =
-            families.counters("requests_total", "Finished requests", &["route", "code"])?;
-        let durations = families.seconds(
-            "request_duration_seconds",
-            "From the request's head to the answer's end",
-        )?;
-        let first_bytes = families.seconds(
-            "first_byte_seconds",
-            "From the request's head to the first byte of the answer's body",
-        )?;
-        let outcomes = families.counters(
-            "outcomes_total",
-            "How exchanges ended",
-            &["route", "outcome"],
-        )?;
-        let cache = families.counters(
-            "cache_requests_total",
-            "Requests on routes with a cache",
-            &["route", "result"],
-        )?;
-        Ok(Routes {
-            requests,
-            durations,
-            first_bytes,
-            outcomes,
-            cache,
-        })
-    }
-
-    fn of(&self, route: &str) -> RouteMetrics {
-        let class = |code| self.requests.with_label_values(&[route, code]);
-        let outcome = |outcome| self.outcomes.with_label_values(&[route, outcome]);
-        let cached = |result| self.cache.with_label_values(&[route, result]);
-        RouteMetrics {
-            by_class: [
-                class("none"),
-                class("1xx"),
-                class("2xx"),
-                class("3xx"),
-                class("4xx"),
-                class("5xx"),
-            ],
-            duration: self.durations.with_label_values(&[route]),
-            first_byte: self.first_bytes.with_label_values(&[route]),
-            outcomes: [
-                outcome("completed"),
-                outcome("refused"),
-                outcome("client_gone"),
-                outcome("upstream_failed"),
-                outcome("upstream_timeout"),
-                outcome("internal"),
-            ],
-            cache_hits: cached("hit"),
-            cache_misses: cached("miss"),
-            cache_bypasses: cached("bypass"),
-        }
-    }
-}
-
-impl RouteMetrics {
-    /// Counts a finished request by the class of its status; 0 for one without an answer.
-    pub fn count_status(&self, status: u16) {
-        let [none, .., last] = &self.by_class;
-        let counter = self.by_class.get(usize::from(status / 100)).unwrap_or(last);
-        if status == 0 {
-            none.inc()
-        } else {
-            counter.inc()
-        }
-    }
-
-    /// Counts how an exchange ended.
-    pub fn count_outcome(&self, outcome: penstock_plugins::Outcome) {
-        use penstock_plugins::Outcome;
-        let [
-            completed,
-            refused,
-            client_gone,
-            upstream_failed,
-            upstream_timeout,
-            internal,
-        ] = &self.outcomes;
-        match outcome {
-            Outcome::Completed => completed.inc(),
-            Outcome::Refused => refused.inc(),
-            Outcome::ClientGone => client_gone.inc(),
-            Outcome::UpstreamFailed => upstream_failed.inc(),
-            Outcome::UpstreamTimeout => upstream_timeout.inc(),
-            Outcome::Internal => internal.inc(),
-        }
     }
 }
 
@@ -350,6 +209,10 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Registers metrics as it makes them.
@@ -406,7 +269,8 @@ mod tests {
     #[test]
     fn every_metric_has_a_name_of_its_own_and_is_shown() {
         let telemetry = Telemetry::new().unwrap();
-        telemetry.route("chat").count_status(200);
+        let chat = telemetry.route("chat");
+        chat.count_status(200);
         telemetry.route("chat").count_status(0);
         telemetry.route("chat").count_status(999);
         let text = String::from_utf8(telemetry.render().unwrap()).unwrap();
@@ -421,6 +285,40 @@ mod tests {
         assert!(
             text.contains(r#"penstock_requests_total{code="5xx",route="chat"} 1"#),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn series_of_names_that_are_gone_are_shown_no_more() {
+        let telemetry = Telemetry::new().unwrap();
+        let (old, kept) = (telemetry.route("old"), telemetry.route("kept"));
+        let upstream = telemetry.upstream("gone");
+        for route in [&old, &kept] {
+            route.count_status(200);
+        }
+        let shown = || String::from_utf8(telemetry.render().unwrap()).unwrap();
+        let text = shown();
+        assert!(
+            text.contains("\"old\"") && text.contains("\"gone\""),
+            "{text}"
+        );
+        drop((old, upstream));
+        let text = shown();
+        assert!(
+            !text.contains("\"old\"") && !text.contains("\"gone\""),
+            "{text}"
+        );
+        let kept_count = r#"penstock_requests_total{code="2xx",route="kept"} 1"#;
+        assert!(text.contains(kept_count), "{text}");
+        assert!(
+            text.contains(r#"route="""#),
+            "requests without a route: {text}"
+        );
+        let _new = telemetry.route("old");
+        let new_count = r#"penstock_requests_total{code="2xx",route="old"} 0"#;
+        assert!(
+            shown().contains(new_count),
+            "a name that is back begins anew"
         );
     }
 

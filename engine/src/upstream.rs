@@ -42,7 +42,7 @@ pub struct Upstream {
     /// What it knows the proxy by.
     pub credentials: Option<Credentials>,
     /// Its counters.
-    pub metrics: UpstreamMetrics,
+    pub metrics: Arc<UpstreamMetrics>,
     endpoints: Distribution<Arc<Endpoint>>,
 }
 

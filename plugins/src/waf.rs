@@ -92,7 +92,7 @@ impl Waf {
             mode: config.mode,
             rules,
             checks: Checks::new(config),
-            counts: shared.keep(Self::KIND, "", Counts::new),
+            counts: Counts::of(shared),
             found,
         }
     }

@@ -1,6 +1,7 @@
 //! What stored answers take up, as Prometheus metrics.
 
-use penstock_plugins::cache::Stats;
+use penstock_plugins::Shared;
+use penstock_plugins::cache::{Stats, Store};
 use prometheus::IntGauge;
 
 use super::Families;
@@ -53,9 +54,14 @@ impl Answers {
         gauges.collect::<prometheus::Result<_>>().map(Answers)
     }
 
-    pub(super) fn show(&self, stats: &Stats) {
+    /// Copies what the store says of itself now; zeros if there is none.
+    pub(super) fn show(&self, shared: &Shared) {
+        let stores = shared.alive::<Store>();
+        let stats = stores
+            .first()
+            .map_or_else(Stats::default, |store| store.stats());
         for (gauge, place) in &self.0 {
-            gauge.set(i64::try_from(place(stats)).unwrap_or(i64::MAX));
+            gauge.set(i64::try_from(place(&stats)).unwrap_or(i64::MAX));
         }
     }
 }

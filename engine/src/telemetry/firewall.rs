@@ -1,11 +1,12 @@
 //! The firewall's counters as a Prometheus metric.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use penstock_plugins::Shared;
 use penstock_plugins::waf::Counts;
 use prometheus::IntCounterVec;
 
-use super::Families;
+use super::{Families, lock};
 
 /// How often each rule matched. The series are those of rules that did.
 pub(super) struct Firewall {
@@ -28,13 +29,14 @@ impl Firewall {
         })
     }
 
-    pub(super) fn watch(&self, counts: Arc<Counts>) {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = Some(counts);
+    /// Shows what the firewalls that build on `shared` count from now on.
+    pub(super) fn watch(&self, shared: &Shared) {
+        *lock(&self.counts) = Some(Counts::of(shared));
     }
 
     /// Takes the counts over.
     pub(super) fn show(&self) {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = lock(&self.counts);
         for (rule, action, count) in counts.iter().flat_map(|counts| counts.iter()) {
             let rule = rule.to_string();
             let shown = self.matches.with_label_values(&[&rule, action.as_str()]);

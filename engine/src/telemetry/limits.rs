@@ -1,7 +1,5 @@
 //! What the limits count, as Prometheus metrics.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use penstock_plugins::Shared;
 use penstock_plugins::limits::meter::{Meter, Reading};
 use prometheus::{IntCounterVec, IntGaugeVec};
@@ -11,7 +9,6 @@ use super::Families;
 /// One series for each limit of the configuration, read when they are asked for: what a
 /// request takes is counted in one place only.
 pub(super) struct Limits {
-    shared: Mutex<Option<Arc<Shared>>>,
     keys: IntGaugeVec,
     reserved: IntGaugeVec,
     spent: IntGaugeVec,
@@ -22,7 +19,6 @@ impl Limits {
     pub(super) fn new(families: &Families<'_>) -> prometheus::Result<Limits> {
         let gauges = |name, help| families.gauges(name, help, &["limit"]);
         Ok(Limits {
-            shared: Mutex::new(None),
             keys: gauges("limit_keys", "Keys that a limit has counters for")?,
             reserved: gauges("limit_reserved", "Reserved by requests under way")?,
             spent: gauges("limit_spent", "Spent within the window, of all keys")?,
@@ -34,18 +30,8 @@ impl Limits {
         })
     }
 
-    /// Shows the limits that are kept there from now on.
-    pub(super) fn watch(&self, shared: Arc<Shared>) {
-        *self.lock() = Some(shared);
-    }
-
     /// Copies what the limits count now. Those that are gone are shown no more.
-    pub(super) fn show(&self) {
-        // Held to the end: scrapes do not overlap.
-        let shared = self.lock();
-        let Some(shared) = shared.as_ref() else {
-            return;
-        };
+    pub(super) fn show(&self, shared: &Shared) {
         for gauges in [&self.keys, &self.reserved, &self.spent] {
             gauges.reset();
         }
@@ -76,9 +62,5 @@ impl Limits {
                 .with_label_values(&[name, verdict])
                 .inc_by(count);
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<Shared>>> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

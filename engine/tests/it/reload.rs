@@ -20,6 +20,7 @@ on_both!(
     what_is_fixed_until_a_restart_is_named,
     a_missing_file_changes_nothing,
     a_stream_keeps_its_generation_alive,
+    names_that_are_gone_leave_the_metrics,
     too_many_generations_alive_are_refused,
     certificates_are_read_again,
     a_signal_reloads,
@@ -128,6 +129,32 @@ async fn what_is_fixed_until_a_restart_is_named(transport: Transport) {
     let other = config(transport, "limits: { request_body: 1MiB }", &rest);
     let why = refused(&proxy, &other).await;
     assert!(why.contains("server.limits.request_body"), "{why}");
+}
+
+async fn names_that_are_gone_leave_the_metrics(transport: Transport) {
+    let upstream = simulator(&[]);
+    let [a, b, c] = ["a", "b", "c"].map(|name| {
+        let rest = generation(name, upstream.address());
+        let rest = rest.replace("name: all", &format!("name: to-{name}"));
+        config(transport, "", &rest)
+    });
+    let proxy = Proxy::start(&a).await;
+    let shown = |name: &str| {
+        let labels = [
+            format!("upstream=\"{name}\""),
+            format!("route=\"to-{name}\""),
+        ];
+        let metrics = proxy.metrics();
+        labels.map(|label| metrics.contains(&label))
+    };
+    proxy.reload(&b).await.unwrap();
+    assert_eq!(shown("a"), [true; 2], "a rollback would return to it");
+    proxy.reload(&c).await.unwrap();
+    eventually("what nothing names is shown no more", || {
+        shown("a") == [false; 2]
+    })
+    .await;
+    assert_eq!([shown("b"), shown("c")], [[true; 2]; 2]);
 }
 
 async fn a_missing_file_changes_nothing(transport: Transport) {

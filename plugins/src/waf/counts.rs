@@ -1,8 +1,12 @@
 //! How often each rule matched.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use penstock_config::plugin::waf::RuleId;
+
+use super::Waf;
+use crate::shared::Shared;
 
 /// What a match led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +28,6 @@ impl Action {
 }
 
 /// How often each rule matched in this process, whatever the route and the generation.
-/// Kept in [`Shared`](crate::shared::Shared) as [`Waf::KIND`](super::Waf::KIND).
 #[derive(Debug)]
 pub struct Counts {
     /// In the order of the rules' numbers: what was blocked, and what was detected.
@@ -32,8 +35,13 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Those that all firewalls count in which are built on the same `shared`.
+    pub fn of(shared: &Shared) -> Arc<Self> {
+        shared.keep(Waf::KIND, "", Self::new)
+    }
+
     /// Zero for every rule.
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         let rules = RuleId::all().map(|rule| (rule, AtomicU64::new(0), AtomicU64::new(0)));
         Self {
             rules: rules.collect(),
