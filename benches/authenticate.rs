@@ -9,12 +9,12 @@
 )]
 
 use std::hint::black_box;
-use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::request::Parts;
+use penstock_benches::exchange;
 use penstock_plugins::build::Given;
-use penstock_plugins::{Arrival, Dialect, Exchange, RouteTable, Shared, authenticate};
+use penstock_plugins::{RouteTable, Shared, authenticate};
 
 const KEYS: u32 = 10_000;
 
@@ -35,16 +35,14 @@ fn file() -> String {
 }
 
 fn table(file: &str) -> RouteTable {
-    let config = penstock_config::parse(
-        "upstreams: { u: { endpoints: [\"127.0.0.1:1\"] } }
+    let config = "upstreams: { u: { endpoints: [\"127.0.0.1:1\"] } }
 chain:
 - authenticate: { keys: { file: keys.yaml } }
 - authorize: { roles: { chat: { routes: [chat], methods: [GET, POST] } } }
-routes: [{ name: chat, split: [{ upstream: u }] }]",
-    );
+routes: [{ name: chat, split: [{ upstream: u }] }]";
     let mut given = Given::default();
     given.files.insert("keys.yaml".into(), file.into());
-    RouteTable::new(&config.unwrap(), &Shared::default(), &given).unwrap()
+    penstock_benches::table(config, &Shared::default(), &given)
 }
 
 fn head(name: &str, value: &str) -> Parts {
@@ -62,16 +60,6 @@ fn head(name: &str, value: &str) -> Parts {
         .unwrap()
         .into_parts()
         .0
-}
-
-fn exchange() -> Exchange {
-    Exchange::new(Arrival {
-        id: 7,
-        client: None,
-        generation: 1,
-        at: Duration::from_secs(1_800_000_000),
-        dialect: Dialect::OpenAi,
-    })
 }
 
 fn a_request(criterion: &mut Criterion) {

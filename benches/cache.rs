@@ -9,22 +9,21 @@
 )]
 
 use std::hint::black_box;
-use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::request::Parts;
 use http::{Response, header};
+use penstock_benches::{NOW, exchange};
 use penstock_plugins::build::Given;
 use penstock_plugins::role::{Destination, Lookup};
-use penstock_plugins::{Arrival, Dialect, Exchange, Facts, RouteTable, Shared};
+use penstock_plugins::{Facts, RouteTable, Shared};
 
 const KIB: usize = 16;
 
 fn table(shared: &Shared) -> RouteTable {
     let text = "upstreams:\n  up: { endpoints: [\"127.0.0.1:1\"] }\nroutes:\n  - { name: all, chain: [cache: {}], split: [{ upstream: up }] }\n";
-    let config = penstock_config::parse(text).unwrap();
-    RouteTable::new(&config, shared, &Given::default()).unwrap()
+    penstock_benches::table(text, shared, &Given::default())
 }
 
 fn head() -> Parts {
@@ -59,16 +58,6 @@ fn bodies() -> [(&'static str, String); 2] {
     ]
 }
 
-fn exchange() -> Exchange {
-    Exchange::new(Arrival {
-        id: 7,
-        client: None,
-        generation: 1,
-        at: Duration::from_secs(1_800_000_000),
-        dialect: Dialect::OpenAi,
-    })
-}
-
 fn a_request(criterion: &mut Criterion) {
     let shared = Shared::default();
     let table = table(&shared);
@@ -97,8 +86,7 @@ fn a_request(criterion: &mut Criterion) {
         };
         let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
         let (answer, ()) = response.body(()).unwrap().into_parts();
-        let now = Duration::from_secs(1_800_000_000);
-        let recorder = recorder.head(&answer, now).unwrap();
+        let recorder = recorder.head(&answer, NOW).unwrap();
         recorder.chunk(b"{}").unwrap().finish();
         group.bench_function("scan, key and hit", |bencher| bencher.iter(ask));
     }
