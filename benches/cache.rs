@@ -14,6 +14,7 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::request::Parts;
 use http::{Response, header};
+use penstock_benches::shapes::SHAPES;
 use penstock_benches::{NOW, exchange};
 use penstock_plugins::build::Given;
 use penstock_plugins::role::{Destination, Lookup};
@@ -38,26 +39,6 @@ fn head() -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
-/// One message of prose, and a conversation of paragraphs.
-fn bodies() -> [(&'static str, String); 2] {
-    let sentence = "The quick brown fox jumps over the lazy dog. ";
-    let prompt = sentence.repeat(KIB * 1024 / sentence.len());
-    let paragraph = sentence.repeat(10);
-    let turn = format!(r#"{{"role":"user","content":"{paragraph}\n"}},"#);
-    let turns = turn.repeat(KIB * 1024 / turn.len());
-    let turns = turns.trim_end_matches(',');
-    [
-        (
-            "one message",
-            format!(r#"{{"messages":[{{"role":"user","content":"{prompt}"}}],"model":"gpt-4o"}}"#),
-        ),
-        (
-            "a conversation",
-            format!(r#"{{"model":"gpt-4o","messages":[{turns}],"temperature":0.7}}"#),
-        ),
-    ]
-}
-
 fn a_request(criterion: &mut Criterion) {
     let shared = Shared::default();
     let table = table(&shared);
@@ -67,8 +48,8 @@ fn a_request(criterion: &mut Criterion) {
         upstream: "up",
         model: None,
     };
-    for (kind, body) in bodies() {
-        let body = Bytes::from(body);
+    for (kind, shape) in SHAPES {
+        let body = Bytes::from(shape(KIB * 1024));
         let mut group = criterion.benchmark_group(format!("{KIB} KiB of {kind}"));
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function("scan", |bencher| {

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "for benches, not an interface")]
 
+pub mod shapes;
+
 use std::time::Duration;
 
 use penstock_plugins::build::Given;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::request::Parts;
+use penstock_benches::shapes::SHAPES;
 use penstock_plugins::build::Given;
 use penstock_plugins::json::Scanner;
 use penstock_plugins::{Arrival, Dialect, Exchange, Found, RouteTable, Shared};
@@ -70,33 +71,13 @@ fn an_empty_chain(criterion: &mut Criterion) {
     });
 }
 
-/// One message of prose, and one of many short turns with tools, which has a structural
-/// byte for every few of text.
-fn bodies(kib: usize) -> [(&'static str, String); 2] {
-    let prompt = "The quick brown fox jumps over the lazy dog. ".repeat(kib * 1024 / 45);
-    let turn = r#"{"role":"user","content":"Yes, and what then?"},"#;
-    let turns = turn.repeat(kib * 512 / turn.len());
-    let tool = r#"{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"integer","minimum":0}},"required":["a"]}}},"#;
-    let tools = tool.repeat(kib * 512 / tool.len());
-    let (turns, tools) = (turns.trim_end_matches(','), tools.trim_end_matches(','));
-    [
-        (
-            "prose",
-            format!(r#"{{"messages":[{{"role":"user","content":"{prompt}"}}],"model":"gpt-4o"}}"#),
-        ),
-        (
-            "turns and tools",
-            format!(r#"{{"model":"gpt-4o","messages":[{turns}],"tools":[{tools}]}}"#),
-        ),
-    ]
-}
-
 fn the_body(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("body scan");
-    for (kib, (kind, body)) in [1, 16, 1024]
+    for (kib, (kind, shape)) in [1, 16, 1024]
         .into_iter()
-        .flat_map(|kib| bodies(kib).map(|body| (kib, body)))
+        .flat_map(|kib| SHAPES.map(|shape| (kib, shape)))
     {
+        let body = shape(kib * 1024);
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(format!("{kib} KiB of {kind}"), |bencher| {
             bencher.iter(|| {
