@@ -127,6 +127,7 @@ pub mod headers;
 pub mod identity;
 pub mod json;
 pub mod jwt;
+mod lanes;
 pub mod limits;
 pub mod media_type;
 pub mod refusal;

@@ -122,6 +122,11 @@ impl Findings {
         }
     }
 
+    /// Whether the outermost object's field that is read is `stream_options`.
+    pub(super) fn is_in_options(&self) -> bool {
+        self.outer == Some(Known::StreamOptions)
+    }
+
     /// Whether keys of the innermost object may be known.
     pub(super) fn wants_keys(&self, depth: usize) -> bool {
         depth == 1 || depth == 2 && self.outer == Some(Known::StreamOptions)
@@ -172,7 +177,7 @@ impl Findings {
 
     /// Counts a value below the outermost object; `element`, of a list that is the
     /// value of an outermost field.
-    fn count(&mut self, byte: u8, element: bool) {
+    pub(super) fn count(&mut self, byte: u8, element: bool) {
         let Some(outer) = self.outer else { return };
         let facts = &mut self.facts;
         match (outer, byte) {

@@ -1,5 +1,7 @@
 //! The scanner's states.
 
+mod inside;
+
 use crate::facts::Facts;
 
 use super::known::{Findings, Key, Known, Scalar};
@@ -90,6 +92,10 @@ impl Scanner {
             end: self.length,
         };
         while !input.rest.is_empty() {
+            self.read_inside(&mut input);
+            if input.rest.is_empty() {
+                break;
+            }
             if let Err(fault) = self.step(&mut input) {
                 let error = ScanError {
                     fault,

@@ -3,6 +3,7 @@
 use memchr::memchr2;
 
 use super::{Fault, MODEL_BYTES_MAX};
+use crate::lanes::{self, BLOCK, LANES};
 
 /// Bytes that a `\u` escape counts for: most characters of most scripts have that many
 /// in UTF-8, and half a surrogate pair has two.
@@ -89,53 +90,90 @@ pub(super) struct Plain {
     pub(super) text: usize,
 }
 
+/// The inside of a string whose closing quote is here and whose escapes are right.
+#[inline]
+pub(super) fn whole(inside: &[u8]) -> Option<Plain> {
+    if let Some(near) = inside.first_chunk() {
+        let length = lanes::ends(near).trailing_zeros() as usize;
+        if length < LANES && inside.get(length) == Some(&b'"') {
+            return Some(Plain {
+                length,
+                text: length,
+            });
+        }
+    }
+    let plain = plain(inside);
+    (inside.get(plain.length) == Some(&b'"')).then_some(plain)
+}
+
 /// Finds where the text and whole escapes end that the inside of a string begins with.
 ///
-/// This is where megabytes pass. In prose the next quote or backslash is far away and
-/// `memchr` finds it with vector instructions; in code, or in text that the client
-/// escaped to ASCII, it is so near that eight bytes at once are faster.
+/// This is where megabytes pass. In code, or in text that the client escaped to ASCII,
+/// there are several escapes in a block, and its marks lead from one to the next. In
+/// prose the next quote or backslash is far away, and `memchr` finds it with the widest
+/// vectors that the processor has.
 pub(super) fn plain(inside: &[u8]) -> Plain {
     let mut rest = inside;
     // Bytes that escapes take beyond what they stand for.
     let mut surplus = 0;
-    loop {
-        let plain = near_special(rest)
-            .or_else(|| memchr2(b'"', b'\\', rest))
-            .unwrap_or(rest.len());
-        rest = rest.get(plain..).unwrap_or_default();
-        match rest {
-            [b'\\', b'u', a, b, c, d, after @ ..]
-                if [a, b, c, d].into_iter().all(u8::is_ascii_hexdigit) =>
-            {
-                rest = after;
-                surplus += 6 - UNIT_BYTES;
-            }
-            [b'\\', byte, after @ ..] if unescaped(*byte).is_ok() => {
-                rest = after;
-                surplus += 1;
-            }
-            _ => {
-                let length = inside.len() - rest.len();
-                let text = length - surplus;
-                return Plain { length, text };
-            }
+    'blocks: while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
+        let mut marks = lanes::ends_in_block(block);
+        if marks == 0 {
+            let far = memchr2(b'"', b'\\', after).unwrap_or(after.len());
+            rest = after.get(far..).unwrap_or_default();
+            continue;
         }
+        // Where the last escape ends.
+        let mut end = 0;
+        while marks != 0 {
+            let place = marks.trailing_zeros() as usize;
+            let special = rest.get(place..).unwrap_or_default();
+            let Some(length) = escape_length(special) else {
+                rest = special;
+                break 'blocks;
+            };
+            surplus += surplus_of(length);
+            end = place + length;
+            // An escape may go on in the next block.
+            let Some(left) = u64::MAX.checked_shl(end as u32) else {
+                break;
+            };
+            marks &= left;
+        }
+        rest = rest.get(end.max(BLOCK)..).unwrap_or_default();
+    }
+    // What is left is shorter than a block, or begins with what is not plain.
+    loop {
+        let far = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+        rest = rest.get(far..).unwrap_or_default();
+        let Some(length) = escape_length(rest) else {
+            break;
+        };
+        surplus += surplus_of(length);
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    let length = inside.len() - rest.len();
+    let text = length - surplus;
+    Plain { length, text }
+}
+
+/// Length of the escape that the text begins with; none if it is wrong, or not all here.
+fn escape_length(text: &[u8]) -> Option<usize> {
+    match text {
+        [b'\\', b'u', digits @ ..] => {
+            let digits = digits.first_chunk::<4>()?;
+            digits.iter().all(u8::is_ascii_hexdigit).then_some(6)
+        }
+        [b'\\', byte, ..] => unescaped(*byte).is_ok().then_some(2),
+        _ => None,
     }
 }
 
-/// Where the first quote or backslash is, if it is within eight bytes. The trick is to
-/// look for a zero byte in a word: Hacker's Delight, section 6-1.
-fn near_special(text: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-    let word = u64::from_le_bytes(*text.first_chunk()?);
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    let quotes = zeros(word ^ u64::from_ne_bytes([b'"'; 8]));
-    let backslashes = zeros(word ^ u64::from_ne_bytes([b'\\'; 8]));
-    // The lowest mark is exact; those above it may be carries.
-    match quotes | backslashes {
-        0 => None,
-        marks => Some((marks.trailing_zeros() / 8) as usize),
+/// Bytes that an escape of this length takes beyond what it stands for.
+fn surplus_of(length: usize) -> usize {
+    match length {
+        2 => 1,
+        _ => length - UNIT_BYTES,
     }
 }
 
@@ -187,4 +225,56 @@ pub(super) fn push_quoted(json: &mut Vec<u8>, text: &str) {
         }
     }
     json.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What [`plain`] finds, byte by byte.
+    fn stepped(inside: &[u8]) -> Plain {
+        let mut plain = Plain { length: 0, text: 0 };
+        let (mut escape, mut text) = (Escape::None, 0);
+        for (at, byte) in inside.iter().enumerate() {
+            match escape.step(*byte) {
+                Ok(None) => continue,
+                Ok(Some(Symbol::Byte(_))) => text += 1,
+                Ok(Some(Symbol::Unit(_))) => text += UNIT_BYTES,
+                Ok(Some(Symbol::Close)) | Err(_) => break,
+            }
+            plain = Plain {
+                length: at + 1,
+                text,
+            };
+        }
+        plain
+    }
+
+    #[test]
+    fn text_and_escapes_are_found_at_every_place() {
+        let middles = [
+            "",
+            r#"""#,
+            r"\n",
+            r"\\\",
+            r#"\\\"\"#,
+            r#"\\""#,
+            r"\u4e2D\u6587",
+            r"\u12",
+            r"\u12g4",
+            r"\x",
+        ];
+        for middle in middles {
+            for (before, after) in (0..150).flat_map(|before| [(before, 0), (before, 150)]) {
+                let text = format!("{}{middle}{middle}", "x".repeat(before));
+                let text = format!("{text}{}\" rest", "y".repeat(after));
+                let text = text.as_bytes();
+                let expected = stepped(text);
+                assert_eq!(plain(text), expected, "{middle} at {before}");
+                let closes = text.get(expected.length) == Some(&b'"');
+                let expected = closes.then_some(expected);
+                assert_eq!(whole(text), expected, "{middle} at {before}");
+            }
+        }
+    }
 }

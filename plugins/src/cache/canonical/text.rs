@@ -1,79 +1,93 @@
 //! The inside of a JSON string (RFC 8259 section 7), without its escapes.
 
 use super::STRING_END;
+use crate::lanes::{self, BLOCK, LANES};
 
 /// Appends the text of the string that `rest` stands in, after its opening quote.
 /// Returns what comes after the closing one.
-pub(super) fn write<'t>(form: &mut Vec<u8>, mut rest: &'t [u8]) -> Option<&'t [u8]> {
+#[inline]
+pub(super) fn write<'t>(form: &mut Vec<u8>, rest: &'t [u8]) -> Option<&'t [u8]> {
+    // Most strings are short.
+    if let Some(near) = rest.first_chunk() {
+        let length = lanes::specials(near).trailing_zeros() as usize;
+        if length < LANES && rest.get(length) == Some(&b'"') {
+            let start = form.len();
+            // A copy of a fixed length is one instruction.
+            form.extend_from_slice(near);
+            form.truncate(start + length);
+            return rest.get(length + 1..);
+        }
+    }
+    write_long(form, rest)
+}
+
+/// The same for any string. This is where megabytes pass.
+fn write_long<'t>(form: &mut Vec<u8>, mut rest: &'t [u8]) -> Option<&'t [u8]> {
+    while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
+        let mut marks = lanes::specials_in_block(block);
+        if marks == 0 {
+            form.extend_from_slice(block);
+            rest = after;
+            continue;
+        }
+        // Where the text begins that is not yet written.
+        let mut start = 0;
+        while marks != 0 {
+            let place = marks.trailing_zeros() as usize;
+            write_plain(form, rest.get(start..)?, place - start);
+            let special = rest.get(place..)?;
+            let after = match special {
+                [b'"', after @ ..] => return Some(after),
+                _ => unescape(form, special)?,
+            };
+            start = rest.len() - after.len();
+            // An escape may go on in the next block.
+            let Some(left) = u64::MAX.checked_shl(start as u32) else {
+                break;
+            };
+            marks &= left;
+        }
+        if start < BLOCK {
+            write_plain(form, rest.get(start..)?, BLOCK - start);
+            start = BLOCK;
+        }
+        rest = rest.get(start..)?;
+    }
     loop {
-        let (plain, special) = rest.split_at_checked(plain_length(rest))?;
+        let plain = rest.iter().take_while(|byte| !is_special(**byte)).count();
+        let (plain, special) = rest.split_at(plain);
         form.extend_from_slice(plain);
         match special {
             [b'"', after @ ..] => return Some(after),
-            [b'\\', escape @ ..] => rest = unescape(form, escape)?,
-            // A control character, which JSON wants escaped; a byte that ends strings in
-            // the form; or nothing.
-            _ => return None,
+            _ => rest = unescape(form, special)?,
         }
     }
 }
 
-/// Length of the text that stands for itself.
-///
-/// This is where megabytes pass. Most strings are short, so their first words are looked
-/// at one by one; then come whole lines, in a loop without an early end, which compiles
-/// to vector instructions.
-fn plain_length(text: &[u8]) -> usize {
-    const NEAR: usize = 24;
-    const LINE: usize = 64;
-    let (near, mut rest) = text.split_at(text.len().min(NEAR));
-    let plain = plain_words(near);
-    if plain < near.len() {
-        return plain;
-    }
-    while let Some((line, after)) = rest.split_first_chunk::<LINE>() {
-        if line
-            .iter()
-            .fold(false, |found, byte| found | is_special(*byte))
-        {
-            break;
+/// Appends the first bytes of a text.
+#[inline]
+fn write_plain(form: &mut Vec<u8>, text: &[u8], length: usize) {
+    match text.first_chunk::<{ 2 * LANES }>() {
+        Some(more) if length <= more.len() => {
+            let start = form.len();
+            form.extend_from_slice(more);
+            form.truncate(start + length);
         }
-        rest = after;
+        _ => form.extend_from_slice(text.get(..length).unwrap_or_default()),
     }
-    text.len() - rest.len() + plain_words(rest)
-}
-
-/// The same, eight bytes at a time.
-fn plain_words(text: &[u8]) -> usize {
-    let mut rest = text;
-    while let Some((word, after)) = rest.split_first_chunk() {
-        let marks = marks(u64::from_le_bytes(*word));
-        if marks != 0 {
-            return text.len() - rest.len() + (marks.trailing_zeros() / 8) as usize;
-        }
-        rest = after;
-    }
-    let plain = rest.iter().take_while(|byte| !is_special(**byte)).count();
-    text.len() - rest.len() + plain
 }
 
 fn is_special(byte: u8) -> bool {
     (byte < b' ') | (byte == b'"') | (byte == b'\\') | (byte == STRING_END)
 }
 
-/// Marks the special bytes of a word with their highest bit: Hacker's Delight, section
-/// 6-1. The lowest mark is exact; those above it may be carries.
-fn marks(word: u64) -> u64 {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHS;
-    let equal = |byte: u8| below(word ^ u64::from_ne_bytes([byte; 8]), 1);
-    below(word, u64::from(b' ')) | equal(b'"') | equal(b'\\') | equal(STRING_END)
-}
-
-/// Appends what an escape after its backslash stands for.
-fn unescape<'t>(form: &mut Vec<u8>, escape: &'t [u8]) -> Option<&'t [u8]> {
-    let (kind, after) = escape.split_first()?;
+/// Appends what the escape stands for that the text begins with. None if it begins with
+/// something else: a control character, which JSON wants escaped; a byte that ends
+/// strings in the form; or nothing.
+fn unescape<'t>(form: &mut Vec<u8>, text: &'t [u8]) -> Option<&'t [u8]> {
+    let [b'\\', kind, after @ ..] = text else {
+        return None;
+    };
     let byte = match kind {
         b'"' | b'\\' | b'/' => *kind,
         b'b' => 0x08,
@@ -109,26 +123,86 @@ fn unicode<'t>(form: &mut Vec<u8>, digits: &'t [u8]) -> Option<&'t [u8]> {
 
 fn code_unit(text: &[u8]) -> Option<(u32, &[u8])> {
     let (digits, after) = text.split_first_chunk::<4>()?;
-    let unit = digits.iter().try_fold(0, |unit, digit| {
-        Some(unit << 4 | char::from(*digit).to_digit(16)?)
-    })?;
-    Some((unit, after))
+    let values = digits.map(hex_value);
+    let unit = values
+        .iter()
+        .fold(0, |unit, value| unit << 4 | u32::from(*value));
+    let is_hex = values.iter().all(|value| *value != NO_DIGIT);
+    is_hex.then_some((unit, after))
+}
+
+/// In the place of the value of a byte that is no digit.
+const NO_DIGIT: u8 = 0xff;
+
+/// The value of a hexadecimal digit, without a branch.
+fn hex_value(digit: u8) -> u8 {
+    let number = digit.wrapping_sub(b'0');
+    let letter = (digit | 0x20).wrapping_sub(b'a');
+    let letter = if letter < 6 { letter + 10 } else { NO_DIGIT };
+    if number < 10 { number } else { letter }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Writes a string that ends with a quote.
+    fn written(inside: &[u8]) -> Option<Vec<u8>> {
+        let text = [inside, b"\" rest"].concat();
+        let mut form = Vec::new();
+        let rest = write(&mut form, &text)?;
+        assert_eq!(rest, b" rest");
+        Some(form)
+    }
+
     #[test]
     fn every_byte_is_found_at_every_place() {
         for special in 0..=u8::MAX {
-            for place in 0..100 {
+            for place in 0..200 {
                 let mut text = vec![b'x'; 200];
                 text[place] = special;
-                let expected = if is_special(special) { place } else { 200 };
-                assert_eq!(plain_length(&text), expected, "{special:#x} at {place}");
-                let cut = plain_length(&text[..place + 1]);
-                assert_eq!(cut, expected.min(place + 1), "{special:#x} at the end");
+                let expected = match special {
+                    b'"' => continue,
+                    // Not an escape with what follows it.
+                    special if is_special(special) => None,
+                    _ => Some(text.clone()),
+                };
+                assert_eq!(written(&text), expected, "{special:#x} at {place}");
+                let cut = &text[..=place];
+                let expected = expected.map(|text| text[..=place].to_vec());
+                if special != b'\\' {
+                    assert_eq!(written(cut), expected, "{special:#x} at the end");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_escape_is_resolved_at_every_place() {
+        let escapes = [
+            (r"\n", "\n"),
+            (r"\\", "\\"),
+            (r"\/", "/"),
+            (r#"\""#, "\""),
+            (r"\u4e2D", "\u{4e2d}"),
+            (r"\ud83d\uDe00", "\u{1f600}"),
+            (r#"\\\"\\"#, "\\\"\\"),
+        ];
+        for (escape, text) in escapes {
+            for (before, after) in (0..150).flat_map(|before| [(before, 3), (before, 150)]) {
+                let around = |middle: &str| {
+                    format!(
+                        "{}{middle}{middle}{}",
+                        "x".repeat(before),
+                        "y".repeat(after)
+                    )
+                };
+                let expected = around(text).into_bytes();
+                assert_eq!(
+                    written(around(escape).as_bytes()),
+                    Some(expected),
+                    "{escape} at {before}"
+                );
             }
         }
     }
