@@ -23,6 +23,9 @@ const CONTEXT: &str = "Penstock 2026-11 cache key, layout 1";
 /// kilobytes at once if they begin at its beginning, and several times slower if not.
 const LARGE_BYTES: usize = 1024;
 
+/// Most that is gathered before it is hashed.
+const PARTS_BYTES: usize = 2 * LARGE_BYTES;
+
 /// Headers that carry who the client is. They join the key of a client that nobody has
 /// identified, since then the upstream decides what such a client may see.
 static CREDENTIALS: LazyLock<[HeaderName; 6]> = LazyLock::new(|| {
@@ -84,7 +87,7 @@ pub(super) struct Subject<'a> {
 impl Subject<'_> {
     /// The key.
     pub(super) fn key(&self) -> CacheKey {
-        let mut hash = Hash(blake3::Hasher::new_derive_key(CONTEXT));
+        let mut hash = Hash::new();
         match self.tenant {
             Some(tenant) => {
                 hash.tag(1);
@@ -122,7 +125,7 @@ impl Subject<'_> {
                 hash.value(value);
             }
         }
-        CacheKey(*hash.0.finalize().as_bytes())
+        hash.finish()
     }
 
     /// Whether a field of the body changes the answer.
@@ -134,20 +137,49 @@ impl Subject<'_> {
 }
 
 /// A hash of parts that cannot run together.
-struct Hash(blake3::Hasher);
+struct Hash {
+    hasher: blake3::Hasher,
+    /// Parts that are not yet hashed: most have a few bytes, and each call of the hasher
+    /// costs more than these.
+    parts: Vec<u8>,
+}
 
 impl Hash {
+    fn new() -> Self {
+        Self {
+            hasher: blake3::Hasher::new_derive_key(CONTEXT),
+            parts: Vec::with_capacity(PARTS_BYTES),
+        }
+    }
+
+    fn part(&mut self, part: &[u8]) {
+        if self.parts.len() + part.len() > PARTS_BYTES {
+            self.hasher.update(&self.parts);
+            self.parts.clear();
+        }
+        if part.len() > PARTS_BYTES {
+            self.hasher.update(part);
+        } else {
+            self.parts.extend_from_slice(part);
+        }
+    }
+
+    fn finish(mut self) -> CacheKey {
+        self.hasher.update(&self.parts);
+        CacheKey(*self.hasher.finalize().as_bytes())
+    }
+
     fn tag(&mut self, tag: u8) {
-        self.0.update(&[tag]);
+        self.part(&[tag]);
     }
 
     fn number(&mut self, number: usize) {
-        self.0.update(&(number as u64).to_le_bytes());
+        self.part(&(number as u64).to_le_bytes());
     }
 
     fn text(&mut self, text: &[u8]) {
         self.number(text.len());
-        self.0.update(text);
+        self.part(text);
     }
 
     /// The values that each of `names` has, in their order.
@@ -165,9 +197,9 @@ impl Hash {
     fn value(&mut self, form: &[u8]) {
         if form.len() > LARGE_BYTES {
             self.tag(b'h');
-            self.0.update(blake3::hash(form).as_bytes());
+            self.part(blake3::hash(form).as_bytes());
         } else {
-            self.0.update(form);
+            self.part(form);
         }
     }
 }
