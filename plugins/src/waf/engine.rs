@@ -8,7 +8,8 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::automaton::{Automaton, StateID};
+use aho_corasick::{Anchored, MatchKind, dfa};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::rule::{Decision, Rule, Target};
@@ -62,7 +63,11 @@ pub(super) static ENGINE: LazyLock<Engine> = LazyLock::new(Engine::new);
 /// Rules, ready to be held against texts.
 pub(super) struct Engine {
     rules: Box<[Compiled]>,
-    words: AhoCorasick,
+    /// Finds all words. It is stepped by hand: most texts are a few bytes long, of which
+    /// a search that is set up for each would cost several times as much as the steps.
+    words: dfa::DFA,
+    /// Where a text begins.
+    start: StateID,
     /// By word: the rules that it belongs to.
     wanted_by: Box<[RuleSet]>,
     /// By target: the rules that look at it.
@@ -108,12 +113,13 @@ impl Engine {
                 }
             }
         }
-        let words = AhoCorasick::builder()
+        let words = dfa::Builder::new()
             .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
             .ascii_case_insensitive(true)
+            .prefilter(false)
             .build(&texts)
             .expect("the words of the rules");
+        let start = words.start_state(Anchored::No);
         let select = |wanted: &dyn Fn(&Rule) -> bool| {
             let mut set = RuleSet::default();
             for (place, compiled) in rules.iter().enumerate() {
@@ -125,6 +131,7 @@ impl Engine {
         };
         Self {
             words,
+            start: start.expect("a search that is not anchored"),
             wanted_by: wanted_by.into_boxed_slice(),
             by_target: Target::ALL.map(|target| select(&|rule| rule.targets.contains(target))),
             by_view: [Views::WRITTEN, Views::DECODED, Views::FOLDED]
@@ -172,12 +179,28 @@ impl Engine {
         });
     }
 
+    /// The rules that have a word that ends where the search is in this state.
+    fn wanted_at(&self, state: StateID) -> RuleSet {
+        if !self.words.is_match(state) {
+            return RuleSet::default();
+        }
+        let words = 0..self.words.match_len(state);
+        let rules = words.map(|nth| {
+            let word = self.words.match_pattern(state, nth);
+            self.wanted_by.get(word.as_usize()).copied()
+        });
+        rules.flatten().fold(RuleSet::default(), RuleSet::or)
+    }
+
     /// The rules that have a word in the text.
     fn candidates(&self, text: &[u8], view: Views) -> RuleSet {
         let mut candidates = RuleSet::default();
-        for word in self.words.find_overlapping_iter(text) {
-            let rules = self.wanted_by.get(word.pattern().as_usize());
-            candidates = candidates.or(rules.copied().unwrap_or_default());
+        let mut state = self.start;
+        for byte in text {
+            state = self.words.next_state(Anchored::No, state, *byte);
+            if self.words.is_special(state) {
+                candidates = candidates.or(self.wanted_at(state));
+            }
         }
         let by_view = self.by_view.iter().find(|(of, _)| *of == view);
         by_view.map_or(candidates, |(_, rules)| candidates.and(*rules))

@@ -270,7 +270,7 @@ impl<'b> Reader<'b> {
         let start = self.at;
         loop {
             let rest = self.body.get(self.at..).unwrap_or_default();
-            let Some(plain) = memchr2(b'"', b'\\', rest) else {
+            let Some(plain) = quote_or_backslash(rest) else {
                 self.at = self.body.len();
                 return Err(Stop::Fault);
             };
@@ -291,6 +291,18 @@ impl<'b> Reader<'b> {
         let length = rest.iter().take_while(|byte| is_scalar(**byte));
         self.at += length.count();
     }
+}
+
+/// Where the next quote or backslash is. Keys and what stands between two escapes are
+/// short, and over before a search by many bytes at a time has begun.
+fn quote_or_backslash(text: &[u8]) -> Option<usize> {
+    const NEAR: usize = 16;
+    let is_wanted = |byte: &u8| matches!(byte, b'"' | b'\\');
+    let near = text.get(..NEAR).unwrap_or(text);
+    near.iter().position(is_wanted).or_else(|| {
+        let rest = text.get(NEAR..)?;
+        Some(NEAR + memchr2(b'"', b'\\', rest)?)
+    })
 }
 
 /// Characters of numbers and literals, those of lenient parsers (`NaN`, `-Infinity`)
