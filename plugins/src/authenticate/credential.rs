@@ -63,11 +63,15 @@ fn of_bearer(value: &[u8]) -> Result<&[u8], Fault> {
     }
 }
 
-/// Whether a client can present this, be it a key or a token: visible characters of ASCII without the comma,
-/// by which a list of several would be told.
+/// Whether a client can present this, be it a key or a token: visible characters of ASCII
+/// without the comma, by which a list of several would be told. It looks at every byte
+/// whatever it finds, which takes a token many bytes at a time.
 pub fn is_presentable(credential: &[u8]) -> bool {
-    let is_allowed = |byte: &u8| byte.is_ascii_graphic() && *byte != b',';
-    !credential.is_empty() && credential.iter().all(is_allowed)
+    let is_odd = |byte: &u8| !byte.is_ascii_graphic() | (*byte == b',');
+    let odd = credential
+        .iter()
+        .fold(false, |odd, byte| odd | is_odd(byte));
+    !credential.is_empty() && !odd
 }
 
 #[cfg(test)]
