@@ -1,5 +1,5 @@
-//! What choosing costs a request: its route among many, and its target by weight. Tens of
-//! nanoseconds, however many routes there are and with every core at it.
+//! What choosing costs a request: its route among many, and its target by weight. Under
+//! 300 ns in all, however many routes there are and with every core at it.
 
 #![allow(
     missing_docs,
@@ -105,7 +105,7 @@ fn exchange() -> Exchange {
     })
 }
 
-/// How long it takes until every core has chosen so many targets.
+/// How long a core takes in the mean to choose so many targets while all others do.
 fn on_every_core(route: &Route, rounds: u64) -> Duration {
     let cores = thread::available_parallelism().unwrap().get();
     let start = Barrier::new(cores);
@@ -121,7 +121,7 @@ fn on_every_core(route: &Route, rounds: u64) -> Duration {
     thread::scope(|scope| {
         let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
         let times = workers.into_iter().map(|worker| worker.join().unwrap());
-        times.max().unwrap()
+        times.sum::<Duration>() / u32::try_from(cores).unwrap()
     })
 }
 
