@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::field;
+use crate::plugin::KeySource;
 use crate::unit::{Count, Glob, Identifier, KeyHash, Line, Name, Timestamp};
 
 pub use crate::located::parse_keys as parse;
@@ -125,6 +126,22 @@ impl Listed {
 
 /// A list of keys within the configuration.
 pub(crate) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Key>, D::Error> {
+/// Where keys stand, announced in the same way: who forgets `inline` writes a key in its
+/// place.
+#[derive(Deserialize)]
+#[serde(rename = "penstock::KeySource")]
+pub(crate) struct Sourced(KeySource);
+
+impl Sourced {
+    /// The name under which deserializers know it.
+    pub(crate) const MARK: &'static str = "penstock::KeySource";
+}
+
+/// The places of keys within the configuration.
+pub(crate) fn source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<KeySource, D::Error> {
+    Sourced::deserialize(deserializer).map(|Sourced(source)| source)
+}
+
     let listed: Vec<Listed> = field::short_list::<_, _, KEYS_MAX>(deserializer)?;
     Ok(listed.into_iter().map(|Listed(key)| key).collect())
 }

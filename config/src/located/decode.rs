@@ -10,7 +10,7 @@ use access::{Choice, Entries, Items};
 use super::error::{Error, list};
 use super::found::Found;
 use super::tree::{Content, Key, Node};
-use crate::keys::Listed;
+use crate::keys::{Listed, Sourced};
 use crate::unit::{Secret, shown};
 
 /// Decodes a node, notes every mistake in it and drops the nodes at fault. Gives what
@@ -130,14 +130,19 @@ impl<'de, 't> Deserializer<'de> for &'t Node {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        if name == Listed::MARK && !matches!(self.content, Content::Mapping(_)) {
-            let message = "expected a key as a mapping of `hash`, `consumer` and so on";
+        let expected = match name {
+            Listed::MARK => Some("expected a key as a mapping of `hash`, `consumer` and so on"),
+            Sourced::MARK => Some("expected a mapping of `file` or `inline`"),
+            _ => None,
+        };
+        if let Some(message) = expected.filter(|_| !matches!(self.content, Content::Mapping(_))) {
             return Err(Error::new(self, message, None).in_secret(self));
         }
         let result = visitor.visit_newtype_struct(self);
         match name {
             Secret::MARK => result.map_err(|error| error.at(self).in_secret(self)),
             Listed::MARK => result.map_err(|error| error.at(self).in_key(self)),
+            Sourced::MARK => result.map_err(|error| error.at(self).in_key_source(self)),
             _ => result,
         }
     }

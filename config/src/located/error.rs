@@ -45,6 +45,9 @@ enum Cause {
     },
 }
 
+/// What is told in the place of a mapping's key that may be an API key.
+const KEY_ITSELF: &str = "that may be an API key";
+
 impl<'t> Error<'t> {
     pub(super) fn new(node: &'t Node, message: impl Into<String>, hint: Option<String>) -> Self {
         let cause = Cause::Message {
@@ -89,7 +92,19 @@ impl<'t> Error<'t> {
         if let Cause::UnknownKey { key, .. } = &mut self.cause
             && key.len() >= BYTES_MIN
         {
-            "that may be an API key".clone_into(key);
+            KEY_ITSELF.clone_into(key);
+            return self.in_secret(node);
+        }
+        self
+    }
+
+    /// Where places of API keys are named. What is no misspelt name of ours may be one of
+    /// the keys, however short.
+    pub(super) fn in_key_source(mut self, node: &'t Node) -> Self {
+        if let Cause::UnknownKey { key, known } = &mut self.cause
+            && nearest(key, known.iter().copied()).is_none()
+        {
+            KEY_ITSELF.clone_into(key);
             return self.in_secret(node);
         }
         self

@@ -48,23 +48,43 @@ impl Found {
         self.masked.push(bytes);
     }
 
-    /// Marks a line's value as a possible secret if its key sounds like one: where
-    /// text is not YAML, no type says what it was to be.
+    /// Marks what may be a secret in a line of text that is not YAML, where no type says
+    /// what was to be there: whatever follows a key that sounds like one, and what looks
+    /// like a key itself.
     pub(super) fn mask_likely_secret(&mut self, text: &str, line: Range<usize>) {
-        const WORDS: [&str; 6] = [
+        const WORDS: [&str; 11] = [
             "key",
             "hash",
             "secret",
             "token",
             "password",
             "authorization",
+            "bearer",
+            "credential",
+            "anthropic",
+            "azure",
+            "google",
         ];
+        /// Words and names of ours are shorter, or have no digits.
+        const BYTES_MIN: usize = 16;
 
         let source = text.get(line.clone()).unwrap_or_default();
-        let key = source.split(':').next().unwrap_or_default();
-        let folded = key.to_lowercase();
-        if WORDS.iter().any(|word| folded.contains(word)) {
-            self.mask(line.start + key.len()..line.end);
+        let folded = source.to_ascii_lowercase();
+        let word = WORDS.iter().filter_map(|word| folded.find(word));
+        if let Some(at) = word.min() {
+            let rest = source.get(at..).unwrap_or_default();
+            let key = rest.find(':').unwrap_or_default();
+            self.mask(line.start + at + key..line.end);
+        }
+        let mut start = line.start;
+        for part in
+            source.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c))
+        {
+            let end = start + part.len();
+            if part.len() >= BYTES_MIN && part.bytes().any(|byte| byte.is_ascii_digit()) {
+                self.mask(start..end);
+            }
+            start = end;
         }
     }
 

@@ -24,7 +24,11 @@ const ISSUERS_MAX: usize = 32;
 #[serde(deny_unknown_fields)]
 pub struct Authenticate {
     /// The API keys that are known.
-    #[serde(default, skip_serializing_if = "KeySource::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "keys::source",
+        skip_serializing_if = "KeySource::is_empty"
+    )]
     pub keys: KeySource,
     /// Whose tokens are accepted, at most 32 issuers. What has two dots or more is taken
     /// for a token, and never for a key.

@@ -181,6 +181,57 @@ fn what_may_be_a_key_is_never_repeated() {
 }
 
 #[test]
+fn a_key_in_the_place_of_their_source_is_never_repeated() {
+    for secret in ["psk_live-0123456789abcdef", "hunter2"] {
+        for keys in [
+            secret.to_owned(),
+            format!("\"{secret}\""),
+            format!("[{secret}]"),
+            format!("{{ {secret}: {{ consumer: a }} }}"),
+            format!("{{ {secret} }}"),
+            format!("{{ file: /k, {secret}: a }}"),
+            format!("\n      {secret}:\n        consumer: a"),
+            format!("\n      - {secret}"),
+        ] {
+            let text = format!("chain:\n- authenticate:\n    keys: {keys}\n");
+            let report = crate::parse(&text).expect_err(&text);
+            for shown in [report.to_string(), report.render("config", &text)] {
+                assert!(!shown.contains(secret), "{text} is told as\n{shown}");
+            }
+        }
+    }
+    expect_in_config(
+        "chain:\n- authenticate:\n    keys: { fil: /k }\n",
+        &[(3, 13, "did you mean `file`?")],
+    );
+}
+
+#[test]
+fn what_may_be_a_secret_is_not_shown_where_the_text_is_not_yaml() {
+    const SECRET: &str = "sk-live-0123456789abcdef";
+    for line in [
+        "bearer: \"SECRET",
+        "  a: { endpoints: [\"a:1\"], credentials: [{ bearer: \"SECRET }] }",
+        "  a: { endpoints: [\"a:1\"], x: \"SECRET }",
+        "- \"SECRET",
+        "- [SECRET",
+        "SECRET: \"",
+        "a: SECRET: SECRET",
+        "headers: { authorization: \"hunter2 }",
+        "azure: \"hunter2",
+    ] {
+        let text = line.replace("SECRET", SECRET);
+        let report = crate::parse(&text).expect_err(&text);
+        let shown = report.render("config", &text);
+        assert!(shown.contains("not valid YAML"), "{shown}");
+        assert!(
+            !shown.contains(SECRET) && !shown.contains("hunter2"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
 fn files_are_bounded() {
     let entry = |n: usize| format!("- {{hash: 'sha256:{n:064x}', consumer: c{n}}}\n");
     let most: String = (0..20_000).map(entry).collect();
