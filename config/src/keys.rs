@@ -12,7 +12,7 @@ use crate::field;
 use crate::plugin::KeySource;
 use crate::unit::{Count, Glob, Identifier, KeyHash, Line, Name, Timestamp};
 
-pub use crate::located::parse_keys as parse;
+pub use crate::located::{parse_keys as parse, parse_keys_for as parse_for};
 pub use crate::schema::keys_schema as schema;
 
 /// The keys of a file, in its order.
@@ -60,9 +60,10 @@ pub struct Key {
     #[schemars(length(max = 32))]
     pub roles: Vec<Identifier>,
     /// Models that the key opens, by the names that clients use; at most 256. A request
-    /// with a body in which no model is found is then refused. Only the body's `model` is
-    /// looked at: where a path or a query names it (Azure's deployments, Gemini), restrict
-    /// `routes` too. Default: every model.
+    /// with a body is then refused if no model is found. It is looked for in the body's
+    /// `model` and in paths like Azure's `/openai/deployments/{model}/chat/completions`;
+    /// where both name one, both must be open. Where another path or a query names it
+    /// (Gemini), restrict `routes` too. Default: every model.
     #[serde(
         default,
         deserialize_with = "field::optional_list::<_, _, 256>",
@@ -84,8 +85,9 @@ pub struct Key {
     /// Until when the key is refused. Default: it works at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// Numbers of the key's own for some `limits`, by the names of the limits; at most
-    /// 16. Under a limit that several keys share, each is held to its own number.
+    /// Numbers of the key's own for some `limits`, by the names of the limits, which must
+    /// be there, in whichever chain; at most 16. Under a limit that several keys share,
+    /// each is held to its own number.
     #[serde(
         default,
         deserialize_with = "field::short_map::<_, _, _, 16>",

@@ -14,7 +14,7 @@ mod keys;
 mod rules;
 mod tree;
 
-pub use keys::parse_keys;
+pub use keys::{parse_keys, parse_keys_for};
 
 use crate::{Config, Plugin, Report, Route, Server, Upstream};
 use found::Found;

@@ -15,12 +15,14 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::request;
 use penstock_config::plugin::{self, Anonymous, KeySource};
+use penstock_config::unit::Name;
 
 use crate::build::{Materials, PluginError};
 use crate::chain::Parts;
@@ -46,17 +48,19 @@ pub struct Authenticate {
 
 impl Authenticate {
     /// The plugin as configured, in the roles that its keys need: only where one is
-    /// restricted to some models are bodies waited for.
+    /// restricted to some models are bodies waited for. `limits` are those that a key may
+    /// have a number of its own for.
     ///
     /// # Errors
     /// The file of keys cannot be read, has mistakes, or repeats what the configuration
     /// has; or the keys of an issuer cannot be read or used.
     pub fn build(
         config: &plugin::Authenticate,
+        limits: &BTreeSet<Name>,
         shared: &Shared,
         materials: &dyn Materials,
     ) -> Result<Parts, PluginError> {
-        let keys = read_keys(&config.keys, materials)?;
+        let keys = read_keys(&config.keys, limits, materials)?;
         let any = |restricted: fn(&Identity) -> bool| keys.identities().any(restricted);
         let by_route = any(|identity| identity.routes.is_some());
         let tokens = match config.jwt.as_slice() {
@@ -80,13 +84,17 @@ impl Authenticate {
     }
 }
 
-fn read_keys(source: &KeySource, materials: &dyn Materials) -> Result<Keyring, PluginError> {
+fn read_keys(
+    source: &KeySource,
+    limits: &BTreeSet<Name>,
+    materials: &dyn Materials,
+) -> Result<Keyring, PluginError> {
     let file = match &source.file {
         Some(path) => {
             let bytes = materials.file(path)?;
             let text = std::str::from_utf8(&bytes)
                 .map_err(|_| PluginError::Unfit(format!("{} is not UTF-8 text", path.display())))?;
-            penstock_config::keys::parse(text)
+            penstock_config::keys::parse_for(text, limits)
                 .map_err(|report| PluginError::file(path.clone(), &report))?
         }
         None => Default::default(),

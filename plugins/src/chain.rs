@@ -3,11 +3,13 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{request, response};
-use penstock_config::{Plugin, Server};
+use penstock_config::unit::Name;
+use penstock_config::{Config, Plugin, Server};
 
 use crate::authenticate::Authenticate;
 use crate::authorize::Authorize;
@@ -235,12 +237,21 @@ pub struct ChainBuilder {
 }
 
 impl ChainBuilder {
-    /// A chain without plugins, of a server with these settings. The default is a server
-    /// with all defaults.
-    pub fn new(server: &Server) -> Self {
+    /// A chain without plugins, in this configuration. The default is an empty one.
+    pub fn new(config: &Config) -> Self {
+        let routes = config.routes.iter().flat_map(|route| &route.chain);
+        let limits = config.chain.iter().chain(routes).filter_map(|plugin| {
+            let Plugin::Limits(limits) = plugin else {
+                return None;
+            };
+            Some(limits.iter().map(|limit| limit.name.clone()))
+        });
         Self {
-            server: server.clone(),
+            server: config.server.clone(),
+            limits: Arc::new(limits.flatten().collect()),
             ..Self::default()
+    /// The names of all limits, of this chain and of others.
+    limits: Arc<BTreeSet<Name>>,
         }
     }
 
@@ -351,7 +362,9 @@ impl ChainBuilder {
                 ..Parts::default()
             },
             Plugin::Headers(config) => headers::parts(config),
-            Plugin::Authenticate(config) => Authenticate::build(config, shared, materials)?,
+            Plugin::Authenticate(config) => {
+                Authenticate::build(config, &self.limits, shared, materials)?
+            }
             Plugin::Authorize(config) => Authorize::build(config),
             Plugin::Cache(config) => {
                 let capacity = self.server.cache.capacity.bytes();

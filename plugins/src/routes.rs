@@ -64,11 +64,11 @@ impl RouteTable {
         materials: &dyn Materials,
     ) -> Result<Self, Vec<BuildError>> {
         let mut errors = Vec::new();
-        let global = ChainBuilder::new(&config.server)
+        let global = ChainBuilder::new(config)
             .plugins(&config.chain, shared, materials)
             .unwrap_or_else(|failed| {
                 errors.extend(failed.into_iter().map(|failed| plugin_error(None, failed)));
-                ChainBuilder::default()
+                ChainBuilder::new(config)
             });
         let upstreams: Vec<&Name> = config.upstreams.keys().collect();
         let plain = Arc::new(global.for_route().build());

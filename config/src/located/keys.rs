@@ -1,10 +1,13 @@
 //! Reading a file of API keys.
 
+use std::collections::BTreeSet;
+
 use super::found::Found;
 use super::tree::{Content, Mark, Node, Unreadable};
 use super::{decode, document, rules};
 use crate::Report;
 use crate::keys::{KEYS_MAX, Key, Keys, Listed};
+use crate::unit::Name;
 
 /// Largest file of keys, in bytes: 400 for each of the most keys.
 const TEXT_BYTES_MAX: usize = 8 << 20;
@@ -18,8 +21,23 @@ const TEXT_BYTES_MAX: usize = 8 << 20;
 ///
 /// Every mistake in the text, up to 100 of them, as with [`parse`](crate::parse).
 pub fn parse_keys(text: &str) -> Result<Keys, Report> {
+    parse(text, None)
+}
+
+/// The same for a configuration with these limits: a key that has a number of its own for
+/// another one is a mistake too.
+///
+/// # Errors
+///
+/// As for [`parse_keys`].
+pub fn parse_keys_for(text: &str, limits: &BTreeSet<Name>) -> Result<Keys, Report> {
+    let limits = rules::limits_named(limits.iter().map(Name::as_str));
+    parse(text, Some(&limits))
+}
+
+fn parse(text: &str, limits: Option<&rules::Names<'_>>) -> Result<Keys, Report> {
     let mut found = Found::default();
-    let keys = read(text, &mut found);
+    let keys = read(text, limits, &mut found);
     if found.is_empty() {
         Ok(Keys::new(keys))
     } else {
@@ -27,7 +45,7 @@ pub fn parse_keys(text: &str) -> Result<Keys, Report> {
     }
 }
 
-fn read(text: &str, found: &mut Found) -> Vec<Key> {
+fn read(text: &str, limits: Option<&rules::Names<'_>>, found: &mut Found) -> Vec<Key> {
     let root = match document(text, TEXT_BYTES_MAX, found) {
         Ok(Some(root)) => root,
         Ok(None) => {
@@ -56,6 +74,6 @@ fn read(text: &str, found: &mut Found) -> Vec<Key> {
     }
     let decode = |node: &Node| decode::decode(node, found).map(|Listed(key)| key);
     let keys: Vec<Key> = root.items().filter_map(decode).collect();
-    rules::keys(&keys, root.items(), found);
+    rules::keys(&keys, root.items(), limits, found);
     keys
 }

@@ -6,11 +6,14 @@
 mod authentication;
 mod cache;
 mod limits;
+mod names;
 mod route;
 mod server;
 mod upstream;
 
 pub(super) use authentication::keys;
+pub(super) use limits::named as limits_named;
+pub(super) use names::Names;
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -385,3 +385,12 @@ fn tokens_and_keys_stand_side_by_side() {
         assert_eq!(challenge.unwrap().1, r#"Bearer error="invalid_token""#);
     }
 }
+
+#[test]
+fn a_number_for_a_limit_that_is_not_there_is_a_mistake() {
+    let file = "- { hash: HASH, consumer: c, limits: { per-kye: 5 } }";
+    let told = table("{ keys: { file: keys.yaml } }", file).err().unwrap();
+    let column = "- { hash: , consumer: c, limits: { ".len() + 71 + 1;
+    let place = format!("keys.yaml:1:{column}: no limit is named `per-kye`");
+    assert!(told.contains(&place), "{told}");
+}

@@ -1,24 +1,33 @@
 //! Keys that stand once, and plugins that can do what they are for.
 
-use super::Unique;
+use super::names::Names;
+use super::{Unique, limits};
 use crate::keys::Key;
 use crate::located::found::Found;
 use crate::located::tree::Node;
 use crate::plugin::Authenticate;
 use crate::plugin::jwt::JwtIssuer;
+use crate::unit::shown;
 use crate::{Config, Plugin};
 
 pub(super) fn check(config: &Config, root: &Node, found: &mut Found) {
-    let global = chain(&config.chain, root, false, found);
+    let limits = limits::names(root);
+    let global = chain(&config.chain, root, false, &limits, found);
     let routes = root.get("routes").into_iter().flat_map(Node::items);
     for (route, node) in config.routes.iter().zip(routes) {
-        chain(&route.chain, node, global, found);
+        chain(&route.chain, node, global, &limits, found);
     }
 }
 
 /// Checks the plugins of `parent`'s chain. Says whether one of them authenticates, as
 /// `authenticated` says of those before them.
-fn chain(plugins: &[Plugin], parent: &Node, authenticated: bool, found: &mut Found) -> bool {
+fn chain(
+    plugins: &[Plugin],
+    parent: &Node,
+    authenticated: bool,
+    limits: &Names<'_>,
+    found: &mut Found,
+) -> bool {
     let nodes = || parent.get("chain").into_iter().flat_map(Node::items);
     let is_authenticate = |plugin: &Plugin| matches!(plugin, Plugin::Authenticate(_));
     // One with a mistake of its own, which is reported, may have been it.
@@ -26,7 +35,7 @@ fn chain(plugins: &[Plugin], parent: &Node, authenticated: bool, found: &mut Fou
     let authenticated = authenticated || unknown || plugins.iter().any(is_authenticate);
     for (plugin, node) in plugins.iter().zip(nodes()) {
         match plugin {
-            Plugin::Authenticate(config) => authenticate(config, node, found),
+            Plugin::Authenticate(config) => authenticate(config, node, limits, found),
             Plugin::Authorize(_) if !authenticated => found.at(
                 node.mark,
                 "`authorize` refuses every request where nothing says who asks",
@@ -38,7 +47,7 @@ fn chain(plugins: &[Plugin], parent: &Node, authenticated: bool, found: &mut Fou
     authenticated
 }
 
-fn authenticate(config: &Authenticate, node: &Node, found: &mut Found) {
+fn authenticate(config: &Authenticate, node: &Node, limits: &Names<'_>, found: &mut Found) {
     let Some(node) = node.get("authenticate") else {
         return;
     };
@@ -58,6 +67,7 @@ fn authenticate(config: &Authenticate, node: &Node, found: &mut Found) {
     keys(
         &config.keys.inline,
         inline.into_iter().flat_map(Node::items),
+        Some(limits),
         found,
     );
 }
@@ -77,10 +87,12 @@ fn issuers<'t>(issuers: &[JwtIssuer], nodes: impl Iterator<Item = &'t Node>, fou
     }
 }
 
-/// Keys and their public names stand once, and each key works at some time.
+/// Keys and their public names stand once, each key works at some time, and the limits
+/// that it has numbers for are there, if it is known which are.
 pub(in crate::located) fn keys<'t>(
     keys: &[Key],
     nodes: impl Iterator<Item = &'t Node>,
+    limits: Option<&Names<'_>>,
     found: &mut Found,
 ) {
     let mut hashes = Unique::new();
@@ -103,6 +115,13 @@ pub(in crate::located) fn keys<'t>(
             let message =
                 format!("the key never works: it expires at {until}, and begins at {from}");
             found.at(mark("not_before"), message, None);
+        }
+        let own = node.get("limits").into_iter().flat_map(Node::entries);
+        for (name, _) in own {
+            if let Some(hint) = limits.and_then(|limits| limits.hint_for(&name.text)) {
+                let message = format!("no limit is named {}", shown(&name.text));
+                found.at(name.mark, message, Some(hint));
+            }
         }
     }
 }

@@ -1,10 +1,39 @@
 //! Names of limits: each stands for counters of its own.
 
 use super::Unique;
+use super::names::Names;
 use crate::located::found::Found;
 use crate::located::tree::{Content, Node};
 
 pub(super) fn check(root: &Node, found: &mut Found) {
+    let mut names = Unique::new();
+    for (text, name) in names_in(root) {
+        if let Some(line) = names.earlier(text, name.mark) {
+            let message = format!("the name `{text}` is taken by the limit on line {line}");
+            found.at(name.mark, message, None);
+        }
+    }
+}
+
+/// The limits of a file, wherever they are: a key may be for any route.
+pub(super) fn names(root: &Node) -> Names<'_> {
+    let names = names_in(root).map(|(text, _)| text);
+    // What was dropped may have been a limit, or a misspelt chain of them.
+    let incomplete = root.dropped_keys().next().is_some()
+        || ["chain", "routes"]
+            .iter()
+            .any(|part| root.get(part).is_some_and(|node| !node.is_whole()));
+    Names::new(names, incomplete, PLACE)
+}
+
+/// Limits with these names.
+pub(in crate::located) fn named<'t>(names: impl Iterator<Item = &'t str>) -> Names<'t> {
+    Names::new(names, false, PLACE)
+}
+
+const PLACE: &str = "limits";
+
+fn names_in(root: &Node) -> impl Iterator<Item = (&str, &Node)> {
     let routes = root.get("routes").into_iter().flat_map(Node::items);
     let chains = std::iter::once(root)
         .chain(routes)
@@ -13,14 +42,9 @@ pub(super) fn check(root: &Node, found: &mut Found) {
         .flat_map(Node::items)
         .filter_map(|plugin| plugin.get("limits"))
         .flat_map(Node::items);
-    let mut names = Unique::new();
-    for name in limits.filter_map(|limit| limit.get("name")) {
-        let Content::Scalar { text, .. } = &name.content else {
-            continue;
-        };
-        if let Some(line) = names.earlier(text.as_str(), name.mark) {
-            let message = format!("the name `{text}` is taken by the limit on line {line}");
-            found.at(name.mark, message, None);
-        }
-    }
+    let names = limits.filter_map(|limit| limit.get("name"));
+    names.filter_map(|name| match &name.content {
+        Content::Scalar { text, .. } => Some((text.as_str(), name)),
+        _ => None,
+    })
 }

@@ -1,15 +1,15 @@
 //! Routes by name, where they lead, and whether they are ever reached.
 
 use super::Unique;
-use crate::located::error::{list, nearest};
+use super::names::Names;
 use crate::located::found::Found;
 use crate::located::tree::Node;
 use crate::route::{Match, PathMatch, Route};
-use crate::unit::{Name, shown};
+use crate::unit::shown;
 
 pub(super) fn check(routes: &[Route], root: &Node, found: &mut Found) {
     let nodes = || root.get("routes").into_iter().flat_map(Node::items);
-    let upstreams = Upstreams::new(root);
+    let upstreams = upstreams(root);
     let mut names = Unique::new();
     for (route, node) in routes.iter().zip(nodes()) {
         let mark = node.get("name").map_or(node.mark, |name| name.mark);
@@ -44,13 +44,21 @@ fn headers(node: &Node, found: &mut Found) {
     }
 }
 
-fn targets(route: &Route, node: &Node, upstreams: &Upstreams<'_>, found: &mut Found) {
+fn targets(route: &Route, node: &Node, upstreams: &Names<'_>, found: &mut Found) {
     let Some(split) = node.get("split") else {
         return;
     };
     for (target, node) in route.split.iter().zip(split.items()) {
-        if let Some(node) = node.get("upstream") {
-            upstreams.check(&target.upstream, node, found);
+        let Some(node) = node.get("upstream").filter(|_| !found.is_full()) else {
+            continue;
+        };
+        let name = &target.upstream;
+        if let Some(hint) = upstreams.hint_for(name.as_str()) {
+            found.at(
+                node.mark,
+                format!("no upstream is named `{name}`"),
+                Some(hint),
+            );
         }
     }
     if split.is_whole() && route.split.iter().all(|target| target.weight.get() == 0) {
@@ -64,53 +72,19 @@ fn targets(route: &Route, node: &Node, upstreams: &Upstreams<'_>, found: &mut Fo
 }
 
 /// The names that a target can refer to.
-struct Upstreams<'t> {
-    /// Those with mistakes too: a reference to one is right.
-    names: std::collections::BTreeSet<&'t str>,
-    /// Whether some may be missing because of a mistake that is reported already.
-    incomplete: bool,
-}
-
-impl<'t> Upstreams<'t> {
-    /// Most names that a hint lists.
-    const LISTED_MAX: usize = 10;
-
-    fn new(root: &'t Node) -> Self {
-        let upstreams = root.get("upstreams");
-        let names = upstreams.into_iter().flat_map(Node::all_entries);
-        Self {
-            names: names.map(|(key, _)| key.text.as_str()).collect(),
-            // A part with a misspelt name may have been this one.
-            incomplete: match upstreams {
-                Some(_) => root.has_dropped("upstreams"),
-                None => !root.is_whole(),
-            },
-        }
-    }
-
-    fn check(&self, name: &Name, node: &Node, found: &mut Found) {
-        if self.incomplete || found.is_full() || self.names.contains(name.as_str()) {
-            return;
-        }
-        let hint = match nearest(name.as_str(), self.names.iter().copied()) {
-            Some(nearest) => format!("did you mean `{nearest}`?"),
-            None if self.names.is_empty() => "define it under `upstreams`".to_owned(),
-            None if self.names.len() <= Self::LISTED_MAX => {
-                format!(
-                    "defined: {}",
-                    list(&self.names.iter().copied().collect::<Vec<_>>(), "and")
-                )
-            }
-            None => {
-                "define it under `upstreams`, or write the name of one that is there".to_owned()
-            }
-        };
-        found.at(
-            node.mark,
-            format!("no upstream is named `{name}`"),
-            Some(hint),
-        );
-    }
+fn upstreams(root: &Node) -> Names<'_> {
+    let upstreams = root.get("upstreams");
+    let names = upstreams.into_iter().flat_map(Node::all_entries);
+    // A part with a misspelt name may have been this one.
+    let incomplete = match upstreams {
+        Some(_) => root.has_dropped("upstreams"),
+        None => !root.is_whole(),
+    };
+    Names::new(
+        names.map(|(key, _)| key.text.as_str()),
+        incomplete,
+        "upstreams",
+    )
 }
 
 fn reached<'a>(routes: impl Iterator<Item = (&'a Route, &'a Node)>, found: &mut Found) {

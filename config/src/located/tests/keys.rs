@@ -232,6 +232,53 @@ fn what_may_be_a_secret_is_not_shown_where_the_text_is_not_yaml() {
 }
 
 #[test]
+fn a_number_of_a_keys_own_is_for_a_limit_that_is_there() {
+    const LIMIT: &str = "limits: [{ name: per-key, requests: 1, per: 1s, by: [key] }]";
+    let key = |limit: &str| {
+        let hash = hash('a');
+        format!("- {{ hash: {hash}, limits: {{ per-key: 5, {limit}: 5 }}, consumer: a }}\n")
+    };
+    let column = 23 + hash('a').len();
+    let names = ["per-key", "tokens"].map(|name| name.parse().unwrap());
+    let limits = names.into_iter().collect();
+    assert!(keys::parse_for(&key("tokens"), &limits).is_ok());
+    assert!(
+        keys::parse(&key("token")).is_ok(),
+        "nobody said which there are"
+    );
+    for (limit, hint) in [
+        (
+            "token",
+            "no limit is named `token` (did you mean `tokens`?)",
+        ),
+        (
+            "other",
+            "no limit is named `other` (defined: `per-key` and `tokens`)",
+        ),
+    ] {
+        let report = keys::parse_for(&key(limit), &limits).unwrap_err();
+        fits(&key(limit), report.mistakes(), &[(1, column + 12, hint)]);
+    }
+    let in_config = |limit: &str| format!("{}- {LIMIT}\n", in_configuration(&key(limit)));
+    let route = format!(
+        "{UPSTREAM}routes:\n- {{ name: r, chain: [{{ {} }}], split: [{{ upstream: a }}] }}\n",
+        LIMIT.replace("per-key", "tokens")
+    );
+    let whole = format!("{route}{}", in_config("tokens"));
+    assert!(crate::parse(&whole).is_ok(), "{:?}", crate::parse(&whole));
+    expect_in_config(
+        &in_config("other"),
+        &[(
+            5,
+            column + 18,
+            "no limit is named `other` (defined: `per-key`)",
+        )],
+    );
+    let mistaken = in_config("other").replace("by: [key]", "by: [kye]");
+    expect_in_config(&mistaken, &[(6, 56, "kye")]);
+}
+
+#[test]
 fn files_are_bounded() {
     let entry = |n: usize| format!("- {{hash: 'sha256:{n:064x}', consumer: c{n}}}\n");
     let most: String = (0..20_000).map(entry).collect();
