@@ -22,7 +22,7 @@ use crate::limits::Limits;
 use crate::request_id::RequestId;
 use crate::role::{
     Authenticator, BodyFilter, BodyReader, CachePolicy, Observer, Reading, RequestFilter,
-    ResponseFilter, Verdict,
+    ResponseFilter, Tagger, Verdict,
 };
 use crate::shared::Shared;
 use crate::slot::Slot;
@@ -32,11 +32,14 @@ use crate::waf::Waf;
 #[derive(Clone, Default)]
 pub struct Parts {
     /// Its kind, if a chain has only one of it: a later one takes the place of an
-    /// earlier one, and so a route's that of the global chain. Not for a plugin with an
-    /// authenticator: the global one has run by the time that the route is known.
+    /// earlier one, and so a route's that of the global chain. Not for a plugin with a
+    /// tagger or an authenticator: the global one has run by the time that the route is
+    /// known.
     pub replaces: Option<&'static str>,
     /// What the file calls it; the builder fills it in.
     pub name: &'static str,
+    /// Gives requests names of their own.
+    pub tagger: Option<Arc<dyn Tagger>>,
     /// Establishes who a request comes from.
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// Judges request heads.
@@ -59,6 +62,7 @@ pub struct Parts {
 /// [`Route`](crate::routes::Route), which cannot be built without one.
 #[derive(Default)]
 pub struct Chain {
+    taggers: Box<[Arc<dyn Tagger>]>,
     authenticators: Box<[Arc<dyn Authenticator>]>,
     request: Box<[Arc<dyn RequestFilter>]>,
     body: Box<[Arc<dyn BodyFilter>]>,
@@ -83,6 +87,8 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Before anything else.
+    Tag,
+    /// Before a route is looked for.
     Authenticate,
     /// When the head is here.
     Request,
@@ -100,6 +106,7 @@ impl Phase {
     /// One word for it.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Tag => "tag",
             Self::Authenticate => "authenticate",
             Self::Request => "request",
             Self::Body => "body",
@@ -114,6 +121,7 @@ impl Parts {
     /// When it runs.
     fn phases(&self) -> Box<[Phase]> {
         let phases = [
+            (self.tagger.is_some(), Phase::Tag),
             (self.authenticator.is_some(), Phase::Authenticate),
             (self.request.is_some(), Phase::Request),
             (self.body.is_some(), Phase::Body),
@@ -127,11 +135,14 @@ impl Parts {
 }
 
 impl Chain {
-    /// Asks the authenticators in order, until one refuses. Those of the global chain
-    /// are only in the [chain of all requests](crate::RouteTable::global), where they
+    /// Asks the authenticators in order, until one refuses, and the taggers before them:
+    /// what is refused has its names. Those of the global chain are only in the [chain of all requests](crate::RouteTable::global), where they
     /// run before the route is known, and not in the chains of routes: so each runs
     /// once.
     pub fn authenticate(&self, exchange: &mut Exchange, head: &request::Parts) -> Verdict {
+        for tagger in &self.taggers {
+            tagger.tag(exchange, head);
+        }
         self.authenticators
             .iter()
             .try_for_each(|authenticator| authenticator.authenticate(exchange, head))
@@ -232,6 +243,8 @@ pub struct ChainBuilder {
     authenticated: usize,
     /// What is fixed until a restart.
     server: Server,
+    /// The names of all limits, of this chain and of others.
+    limits: Arc<BTreeSet<Name>>,
     /// Whether it is the chain of one route.
     is_route: bool,
 }
@@ -250,8 +263,6 @@ impl ChainBuilder {
             server: config.server.clone(),
             limits: Arc::new(limits.flatten().collect()),
             ..Self::default()
-    /// The names of all limits, of this chain and of others.
-    limits: Arc<BTreeSet<Name>>,
         }
     }
 
@@ -329,6 +340,7 @@ impl ChainBuilder {
         let parts = &self.parts;
         let own = parts.get(self.authenticated..).unwrap_or_default();
         Chain {
+            taggers: role(own, |part| &part.tagger),
             authenticators: role(own, |part| &part.authenticator),
             request: role(parts, |part| &part.request),
             body: role(parts, |part| &part.body),
@@ -358,7 +370,7 @@ impl ChainBuilder {
         Ok(match plugin {
             Plugin::Limits(config) => Limits::build(config, shared),
             Plugin::RequestId(config) => Parts {
-                request: Some(Arc::new(RequestId::new(config))),
+                tagger: Some(Arc::new(RequestId::new(config))),
                 ..Parts::default()
             },
             Plugin::Headers(config) => headers::parts(config),

@@ -2,7 +2,7 @@
 //!
 //! The client's own is kept where it is trusted and sane, because it already stands
 //! in the client's logs. It goes upstream, into the answer (a refusal too) and into
-//! the access log, all from the request filter: the answer needs no second look.
+//! the access log, all at once: the answer needs no second look.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, request};
 use penstock_config::plugin;
 
 use crate::exchange::Exchange;
-use crate::role::{RequestFilter, Verdict};
+use crate::role::Tagger;
 
 /// Key of the identifier in the access log.
 pub const NOTE: &str = "request_id";
@@ -51,8 +51,8 @@ impl RequestId {
     }
 }
 
-impl RequestFilter for RequestId {
-    fn request(&self, exchange: &mut Exchange, head: &request::Parts) -> Verdict {
+impl Tagger for RequestId {
+    fn tag(&self, exchange: &mut Exchange, head: &request::Parts) {
         let fresh = uuid_v4(exchange.id());
         let id = self.client_id(&head.headers).unwrap_or(&fresh);
         // Visible ASCII is always UTF-8 and a header value (RFC 9110 section 5.5).
@@ -61,7 +61,6 @@ impl RequestFilter for RequestId {
             exchange.request.set(self.header.clone(), value.clone());
             exchange.response.set(self.header.clone(), value);
         }
-        Ok(())
     }
 }
 

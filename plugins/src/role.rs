@@ -4,8 +4,8 @@
 //! [`Parts`](crate::chain::Parts) that it is built into. What an object learns about
 //! an exchange in one role it leaves for its next role in a [`Slot`](crate::Slot).
 //!
-//! Of one exchange they are called in this order: the global chain's authenticators, the
-//! route's own, request filters, body filters, the router, the cache policy, response
+//! Of one exchange they are called in this order: the global chain's taggers and
+//! authenticators, the route's own, request filters, body filters, the router, the cache policy, response
 //! filters and their readers, and observers at the end, whatever it was. In each role
 //! the global chain's come first.
 //!
@@ -27,9 +27,16 @@ use crate::router::Target;
 /// Whether a request may go on.
 pub type Verdict = Result<(), Box<Refusal>>;
 
+/// Gives a request a name of its own.
+pub trait Tagger: Send + Sync {
+    /// Called when the head has arrived, before anyone may refuse the request, so that a
+    /// refusal can be found in the log by what the client was told.
+    fn tag(&self, exchange: &mut Exchange, head: &request::Parts);
+}
+
 /// Establishes who a request comes from.
 pub trait Authenticator: Send + Sync {
-    /// Judges the head before any byte of the body is read and before all other roles;
+    /// Judges the head before any byte of the body is read and before all other roles but taggers;
     /// those of the global chain even before the route is known, so that a client whom
     /// nobody knows learns nothing about routes. It leaves whom it found in
     /// [`Exchange::identify`]; where several are configured, each decides what to make

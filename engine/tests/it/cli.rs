@@ -67,7 +67,7 @@ routes:
     assert_eq!(said.code, Some(0), "{}", said.err);
     let wanted = "route `chat`
   matches path /v1 and below, method POST or PUT, header x-a like b*, model like gpt-*
-  plugin 1: request_id, runs at: request
+  plugin 1: request_id, runs at: tag
   plugin 2: headers (of this route), runs at: request, body
   body: read whole before it is sent
   95 % to upstream `stable`
@@ -75,12 +75,12 @@ routes:
   attempts: 2
 route `all`
   matches every request
-  plugin 1: request_id, runs at: request
+  plugin 1: request_id, runs at: tag
   body: streams through
   100 % to upstream `stable`
   attempts: 1
 requests that no route matches
-  plugin 1: request_id, runs at: request
+  plugin 1: request_id, runs at: tag
   answered with 404
 upstream `canary`
   speaks HTTP/2 or HTTP/1.1 over TLS, certificate checked and its name not, asked for as a.test

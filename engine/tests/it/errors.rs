@@ -12,6 +12,7 @@ on_both!(
     anthropic_s_messages_get_anthropic_s_shape,
     azure_s_paths_get_openai_s_shape,
     an_error_names_the_request,
+    every_refusal_names_the_request,
 );
 
 /// A proxy with an upstream and one that refuses connections.
@@ -100,5 +101,34 @@ async fn an_error_names_the_request(transport: Transport) {
         assert_eq!(answer.header("x-request-id"), "mine-1");
         let value: Value = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(value["request_id"], "mine-1");
+    }
+}
+
+async fn every_refusal_names_the_request(transport: Transport) {
+    let hash = penstock_plugins::authenticate::hash(b"key");
+    let keys =
+        format!("authenticate: {{ keys: {{ inline: [{{ hash: '{hash}', consumer: a }}] }} }}");
+    let long = "x".repeat(2000);
+    for plugins in [
+        format!("{keys}, request_id: {{}}"),
+        format!("request_id: {{}}, {keys}"),
+    ] {
+        let fleet = Fleet::start(transport, &plugins).await;
+        for http in BOTH {
+            for (path, body, key, status) in [
+                ("/v1/messages", "{}", "", 401),
+                ("/v1/messages", "{}", "Bearer other", 401),
+                ("/v1/messages", long.as_str(), "Bearer key", 413),
+                ("/elsewhere", "{}", "Bearer key", 404),
+            ] {
+                let mut request = with(post(path, body.to_owned()), "x-request-id", "mine-1");
+                if !key.is_empty() {
+                    request = with(request, "authorization", key);
+                }
+                let answer = fleet.answer(http, request).await;
+                assert_eq!(answer.status, status, "{plugins} {path}");
+                assert_eq!(answer.header("x-request-id"), "mine-1", "{plugins} {path}");
+            }
+        }
     }
 }

@@ -401,7 +401,7 @@ fn every_plugin_of_the_configuration_can_be_built() {
     let config = [Plugin::RequestId(plugin::RequestId::default())];
     let chain = built(&config);
     let mut exchange = exchange();
-    chain.request(&mut exchange, &request()).unwrap();
+    chain.authenticate(&mut exchange, &request()).unwrap();
     assert_eq!(names(&exchange), ["request_id"]);
     assert_eq!(exchange.request.iter().count(), 1);
 }
@@ -454,10 +454,10 @@ fn a_chain_tells_what_runs_and_when() {
         });
         told.collect()
     };
-    assert_eq!(told(&global.build()), ["request_id false request"]);
+    assert_eq!(told(&global.build()), ["request_id false tag"]);
     assert_eq!(
         told(&route.unwrap().build()),
-        ["request_id false request", "headers true request+body"]
+        ["request_id false tag", "headers true request+body"]
     );
     let alone = ChainBuilder::default().for_route();
     let alone = alone.plugins(&plugins(own), &shared, &given).unwrap();

@@ -27,7 +27,7 @@ fn run(trust_client: bool, sent: &[&str]) -> Exchange {
         generation: 1,
         at: Duration::ZERO,
     });
-    filter.request(&mut exchange, &head).unwrap();
+    filter.tag(&mut exchange, &head);
     exchange
 }
 
