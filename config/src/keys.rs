@@ -126,8 +126,6 @@ impl Listed {
     pub(crate) const MARK: &'static str = "penstock::Key";
 }
 
-/// A list of keys within the configuration.
-pub(crate) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Key>, D::Error> {
 /// Where keys stand, announced in the same way: who forgets `inline` writes a key in its
 /// place.
 #[derive(Deserialize)]
@@ -144,6 +142,8 @@ pub(crate) fn source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<KeySo
     Sourced::deserialize(deserializer).map(|Sourced(source)| source)
 }
 
+/// A list of keys within the configuration.
+pub(crate) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Key>, D::Error> {
     let listed: Vec<Listed> = field::short_list::<_, _, KEYS_MAX>(deserializer)?;
     Ok(listed.into_iter().map(|Listed(key)| key).collect())
 }

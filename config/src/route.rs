@@ -46,8 +46,10 @@ pub struct Match {
     /// Each of these headers has a value that the pattern matches.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<HeaderName, Glob>,
-    /// The `model` field of the JSON body matches any of these. Empty: the body is
-    /// not looked at. A request without such a field does not match.
+    /// The model matches any of these: the one that a path like Azure's
+    /// `/openai/deployments/{model}/chat/completions` names, else the `model` field of
+    /// the JSON body. Empty: neither is looked at. A request without a model does not
+    /// match.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Glob>,
 }
@@ -86,7 +88,7 @@ pub struct Target {
     #[serde(default)]
     pub weight: Weight,
     /// Model name that replaces the client's in the request body; only that field is edited.
-    /// A request without a `model` field is left as it is.
+    /// A request without a `model` field is left as it is, and so is a model in the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelName>,
 }

@@ -174,12 +174,19 @@ impl BodyFilter for KeyModels {
         let Some(identity) = exchange.identity() else {
             return Ok(());
         };
-        match exchange.model() {
-            // Such a request asks for no model: a list of them, the state of a batch.
-            None if identity.models.is_none() || body.is_empty() => Ok(()),
-            None => Err(refusal::no_model(identity)),
-            Some(model) if identity.may_use_model(model) => Ok(()),
-            Some(_) => Err(refusal::closed_model(identity)),
+        let Some(allowed) = &identity.models else {
+            return Ok(());
+        };
+        if exchange.model().is_none() {
+            // Without a body it asks for no model: a list of them, the state of a batch.
+            return match body.is_empty() {
+                true => Ok(()),
+                false => Err(refusal::no_model(identity)),
+            };
+        }
+        match exchange.models().all(|model| allowed.allows(model)) {
+            true => Ok(()),
+            false => Err(refusal::closed_model(identity)),
         }
     }
 }

@@ -43,8 +43,8 @@ enum Model<'e> {
     Open,
     /// The request has no body, so that it is for none.
     NoBody,
-    /// What the body says.
-    Named(Option<&'e str>),
+    /// What path and body say. Nothing, if neither names one.
+    Named(&'e Exchange),
 }
 
 impl Authorize {
@@ -93,9 +93,9 @@ impl RequestFilter for Authorize {
 
 impl BodyFilter for Authorize {
     fn body(&self, exchange: &mut Exchange, head: &request::Parts, body: &Bytes) -> Verdict {
-        let model = match body.is_empty() {
+        let model = match body.is_empty() && exchange.deployment().is_none() {
             true => Model::NoBody,
-            false => Model::Named(exchange.model()),
+            false => Model::Named(exchange),
         };
         self.judge(exchange, head, model)
     }
@@ -117,8 +117,9 @@ impl Role {
     fn allows(&self, route: &str, method: &Method, model: Model<'_>) -> bool {
         let by_model = match (&self.models, model) {
             (None, _) | (_, Model::Open | Model::NoBody) => true,
-            (Some(models), Model::Named(Some(model))) => models.allows(model),
-            (Some(_), Model::Named(None)) => false,
+            (Some(models), Model::Named(exchange)) => {
+                exchange.model().is_some() && exchange.models().all(|model| models.allows(model))
+            }
         };
         by_model
             && self
@@ -132,11 +133,11 @@ impl Role {
 fn refusal(model: Model<'_>) -> Box<Refusal> {
     let (code, message) = match model {
         Model::Open | Model::NoBody => ("not_allowed", "You are not allowed to do this."),
-        Model::Named(Some(_)) => (
+        Model::Named(exchange) if exchange.model().is_some() => (
             "model_not_allowed",
             "You are not allowed to use this model.",
         ),
-        Model::Named(None) => (
+        Model::Named(_) => (
             "model_not_allowed",
             "You are allowed to use certain models only, and the request's body has no `model` \
              that could be one of them. Send a JSON object with a `model`.",

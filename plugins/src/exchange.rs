@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use penstock_config::unit::Name;
 
+use crate::deployment::Deployment;
 use crate::dialect::Dialect;
 use crate::edit::{BodyEdits, HeaderEdits};
 use crate::facts::Facts;
@@ -40,6 +41,7 @@ pub struct Exchange {
     arrival: Arrival,
     route: Option<Arc<Name>>,
     identity: Option<Arc<Identity>>,
+    deployment: Option<Deployment>,
     facts: Option<Facts>,
     usage: Option<Usage>,
     /// What is held of the limits.
@@ -73,6 +75,7 @@ impl Exchange {
             arrival,
             route: None,
             identity: None,
+            deployment: None,
             facts: None,
             usage: None,
             held: Held::default(),
@@ -131,10 +134,29 @@ impl Exchange {
         self.facts.as_ref()
     }
 
-    /// The model that the request's body asks for; none while the body was not read,
-    /// and when it names none.
+    /// Records which deployment the request's path names.
+    pub fn deploy(&mut self, deployment: Option<Deployment>) {
+        self.deployment = deployment;
+    }
+
+    /// The deployment that the request's path names.
+    pub fn deployment(&self) -> Option<&str> {
+        self.deployment.as_ref().map(Deployment::as_str)
+    }
+
+    /// The model that the request is for: the path's deployment, else what the body asks
+    /// for. None while the body was not read, and when it names none.
     pub fn model(&self) -> Option<&str> {
-        self.facts.as_ref()?.model()
+        self.models().next()
+    }
+
+    /// All models that the request names. Where path and body differ, which of them is
+    /// used is for the upstream to say, so that a client must be allowed to use both.
+    pub fn models(&self) -> impl Iterator<Item = &str> + Clone {
+        let named = self.facts.as_ref().and_then(Facts::model);
+        let deployment = self.deployment();
+        let other = named.filter(|model| deployment != Some(*model));
+        deployment.into_iter().chain(other)
     }
 
     /// Records what the answer has stated of its usage so far.

@@ -118,6 +118,7 @@ pub mod authorize;
 pub mod build;
 pub mod cache;
 pub mod chain;
+pub mod deployment;
 pub mod dialect;
 pub mod edit;
 pub mod ending;
@@ -142,6 +143,7 @@ pub mod usage;
 pub mod waf;
 
 pub use chain::{Chain, ChainBuilder, Parts, Readers};
+pub use deployment::Deployment;
 pub use dialect::Dialect;
 pub use edit::{BodyEdit, BodyEdits, Edit, HeaderEdits};
 pub use ending::{Ending, Outcome};

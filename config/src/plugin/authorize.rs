@@ -30,8 +30,10 @@ pub struct Role {
     #[schemars(length(min = 1, max = 256))]
     pub routes: Vec<Glob>,
     /// Models, by the names that clients use; at most 256 patterns. A request with a
-    /// body in which no model is found is then not allowed. Only the body's `model` is looked
-    /// at, not a path or a query. Default: every model.
+    /// body is then not allowed if no model is found. It is looked for in the body's
+    /// `model` and in paths like Azure's `/openai/deployments/{model}/chat/completions`;
+    /// where both name one, both must be allowed. Other paths and queries are not looked
+    /// at. Default: every model.
     #[serde(
         default,
         deserialize_with = "field::optional_list::<_, _, 256>",

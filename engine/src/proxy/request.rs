@@ -10,7 +10,7 @@ use penstock_plugins::cache::Entry;
 use penstock_plugins::json::{Fault, ScanError, Scanner};
 use penstock_plugins::role::{CachePolicy, Destination, Lookup};
 use penstock_plugins::{
-    Arrival, Dialect, Exchange, Facts, Found, Kind, Refusal, Route, Target, media_type,
+    Arrival, Deployment, Dialect, Exchange, Facts, Found, Kind, Refusal, Route, Target, media_type,
 };
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
@@ -74,6 +74,8 @@ async fn examine(
     session: &mut Session,
     ctx: &mut Context,
 ) -> Result<Option<Arc<Entry>>, Stop> {
+    let deployment = Deployment::of(session.req_header().uri.path())?;
+    ctx.exchange.deploy(deployment);
     let generation = ctx.generation();
     let global = generation.routes.global();
     // First of all, so that a client whom nobody knows learns nothing of limits and routes,
@@ -87,7 +89,9 @@ async fn examine(
         Found::Route(route) => Some(route),
         Found::None => None,
         Found::NeedsModel => {
-            keep_body(proxy, session, ctx, true).await?;
+            if ctx.exchange.deployment().is_none() {
+                keep_body(proxy, session, ctx, true).await?;
+            }
             let model = ctx.exchange.model();
             generation
                 .routes

@@ -19,6 +19,7 @@ on_both!(
     strangers_are_refused_before_anything_else,
     two_credentials_are_one_too_many,
     a_key_opens_what_it_and_its_roles_allow,
+    a_path_with_a_model_opens_what_a_body_with_it_would,
     without_a_key_where_that_is_allowed,
     the_upstream_is_told_who_asks_if_the_operator_wants_it,
     keys_are_read_again_at_a_signal,
@@ -244,6 +245,52 @@ async fn a_key_opens_what_it_and_its_roles_allow(transport: Transport) {
         assert_eq!(told, (403, "permission_error".to_owned()));
     }
     assert_eq!(site.upstream.requests(), 2);
+}
+
+async fn a_path_with_a_model_opens_what_a_body_with_it_would(transport: Transport) {
+    let site = Site::new(&two_keys());
+    let rest = site
+        .rest("")
+        .replace("routes: [chat]", "routes: [chat, azure]");
+    let (models, routes) = rest.split_once("routes:\n").unwrap();
+    let azure = "- { name: azure, match: { path: { prefix: /openai } }, split: [{ upstream: a }] }";
+    let text = format!("{models}routes:\n{azure}\n{routes}");
+    let proxy = Proxy::start(&config(transport, "", &text)).await;
+    for http in BOTH {
+        for (deployment, body, status) in [
+            ("small", "", true),
+            ("small", "{}", true),
+            ("small", r#"{"model":"small"}"#, true),
+            ("%73mall", "{}", true),
+            ("small", r#"{"model":"large"}"#, false),
+            ("large", r#"{"model":"small"}"#, false),
+            ("large", "{}", false),
+            ("large", "", false),
+            ("huge", "", false),
+            ("Small", "{}", false),
+        ] {
+            let path = format!("/openai/deployments/{deployment}/chat/completions");
+            let requests = site.upstream.requests();
+            let answer = answer(&proxy, http, bearer(post(&path, body), OTHER)).await;
+            let refused = answer.status == 403 && openai(&answer).2 == "model_not_allowed";
+            assert_eq!(!refused, status, "{path} {body}: {answer:?}");
+            assert_eq!(site.upstream.requests() > requests, status, "{path} {body}");
+        }
+        for path in [
+            "/openai/deployments/small/../large/chat/completions",
+            "/openai/./deployments/large/chat/completions",
+            "/openai//deployments/large/chat/completions",
+            "/openai/%64eployments/large/chat/completions",
+            "/openai/deployments/small%2F..%2Flarge/chat/completions",
+            "/openai/Deployments/large/chat/completions",
+        ] {
+            let requests = site.upstream.requests();
+            let request = bearer(post(path, r#"{"model":"small"}"#), OTHER);
+            let answer = answer(&proxy, http, request).await;
+            assert_eq!(answer.status, 400, "{path}: {answer:?}");
+            assert_eq!(site.upstream.requests(), requests, "{path}");
+        }
+    }
 }
 
 async fn without_a_key_where_that_is_allowed(transport: Transport) {

@@ -13,6 +13,7 @@ on_both!(
     a_body_that_cannot_be_understood_is_refused,
     a_body_without_a_model_goes_to_the_next_route,
     what_is_not_json_is_not_looked_at,
+    the_model_of_a_path_is_routed_by,
 );
 
 fn models(llama: &str, rest: &str) -> String {
@@ -133,5 +134,33 @@ async fn what_is_not_json_is_not_looked_at(transport: Transport) {
         let request = request.body(whole(r#"{"model":"small"}"#)).unwrap();
         let answer = client.answer(request).await;
         assert_eq!(answer.upstream(), upstream, "{content_type}");
+    }
+}
+
+async fn the_model_of_a_path_is_routed_by(transport: Transport) {
+    fleet!(transport => proxy, _llama, rest);
+    for http in BOTH {
+        for (deployment, body, upstream) in [
+            ("llama-3", "{}", "llama"),
+            ("llama-3", r#"{"model":"other"}"#, "llama"),
+            ("other", r#"{"model":"llama-3"}"#, "rest"),
+            ("%6Clama-3", "", "llama"),
+        ] {
+            let path = format!("/openai/deployments/{deployment}/chat/completions");
+            let mut client = Client::connect(proxy.address(), http).await;
+            let answer = client.answer(post(&path, body)).await;
+            assert_eq!(answer.upstream(), upstream, "{path} {body} over {http:?}");
+        }
+        for path in [
+            "/openai/deployments/x/../llama-3/chat/completions",
+            "/OpenAI/deployments/llama-3/chat/completions",
+            "/openai/deployments/llama%2F3/chat/completions",
+        ] {
+            let mut client = Client::connect(proxy.address(), http).await;
+            let seen = rest.requests();
+            let answer = client.answer(post(path, "{}")).await;
+            assert_eq!(answer.status, 400, "{path} over {http:?}: {answer:?}");
+            assert_eq!(rest.requests(), seen, "{path}");
+        }
     }
 }

@@ -387,6 +387,41 @@ fn tokens_and_keys_stand_side_by_side() {
 }
 
 #[test]
+fn a_key_for_some_models_opens_those_of_path_and_body_alike() {
+    let table = with_file("- { hash: HASH, consumer: c, models: [small, other] }");
+    let send = |deployment: &str, body: &'static str| {
+        let path = format!("/openai/deployments/{deployment}/chat/completions");
+        let head = bearer(KEY);
+        let mut exchange = authenticate(&table, &head).unwrap();
+        exchange.deploy(crate::Deployment::of(&path).unwrap());
+        exchange.learn(Facts::of(body.as_bytes()).unwrap_or_default());
+        let chain = table.get(0).unwrap().chain();
+        let verdict = chain.body(&mut exchange, &head, &Bytes::from_static(body.as_bytes()));
+        verdict.err().map(|refusal| refusal.code)
+    };
+    for (deployment, body) in [
+        ("small", ""),
+        ("small", "{}"),
+        ("small", "no object"),
+        ("small", r#"{"model":"small"}"#),
+        ("small", r#"{"model":"other"}"#),
+        ("%73mall", ""),
+    ] {
+        assert_eq!(send(deployment, body), None, "{deployment} {body}");
+    }
+    for (deployment, body) in [
+        ("large", ""),
+        ("large", "{}"),
+        ("large", r#"{"model":"small"}"#),
+        ("small", r#"{"model":"large"}"#),
+        ("Small", ""),
+    ] {
+        let refused = Some("model_not_allowed");
+        assert_eq!(send(deployment, body), refused, "{deployment} {body}");
+    }
+}
+
+#[test]
 fn a_number_for_a_limit_that_is_not_there_is_a_mistake() {
     let file = "- { hash: HASH, consumer: c, limits: { per-kye: 5 } }";
     let told = table("{ keys: { file: keys.yaml } }", file).err().unwrap();

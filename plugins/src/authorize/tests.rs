@@ -184,3 +184,44 @@ fn what_is_on_no_route_is_not_found_instead_of_forbidden() {
     let head = Request::get("/").body(()).unwrap().into_parts().0;
     assert!(parts.request.unwrap().request(&mut exchange, &head).is_ok());
 }
+
+#[test]
+fn a_role_must_allow_the_models_of_path_and_body() {
+    let parts = authorize(ROLES);
+    let judge = |deployment: &str, body: &str| {
+        let config = r#"{ "upstreams": { "u": { "endpoints": ["u:1"] } },
+             "routes": [{ "name": "chat", "split": [{ "upstream": "u" }] }] }"#;
+        let config = serde_json::from_str(config).unwrap();
+        let given = crate::build::Given::default();
+        let table = RouteTable::new(&config, &crate::Shared::default(), &given);
+        let mut exchange = Exchange::new(Arrival {
+            id: 1,
+            client: None,
+            generation: 1,
+            at: Duration::ZERO,
+            dialect: crate::Dialect::OpenAi,
+        });
+        exchange.enter(table.unwrap().get(0).unwrap());
+        exchange.identify(Arc::new(Identity {
+            key: "k1".into(),
+            roles: ["chat".into()].into(),
+            ..Identity::default()
+        }));
+        let path = format!("/openai/deployments/{deployment}/chat/completions");
+        exchange.deploy(crate::Deployment::of(&path).unwrap());
+        exchange.learn(Facts::of(body.as_bytes()).unwrap_or_default());
+        let head = Request::post(path).body(()).unwrap().into_parts().0;
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let filter = parts.body.as_ref().unwrap();
+        filter
+            .body(&mut exchange, &head, &body)
+            .err()
+            .map(|refusal| refusal.code)
+    };
+    let refused = Some("model_not_allowed");
+    assert_eq!(judge("llama-3", ""), None);
+    assert_eq!(judge("llama-3", r#"{"model":"gpt-4o-mini"}"#), None);
+    assert_eq!(judge("llama-2", ""), refused, "no body, but a model");
+    assert_eq!(judge("llama-3", r#"{"model":"llama-2"}"#), refused);
+    assert_eq!(judge("llama-2", r#"{"model":"llama-3"}"#), refused);
+}
