@@ -39,6 +39,8 @@ pub struct Upstream {
     pub name: String,
     /// Value of the `Host` header sent to it; what the client sent if there is none.
     pub host: Option<HeaderValue>,
+    /// Whether it may be spoken to over HTTP/2.
+    pub http2: bool,
     /// What it knows the proxy by.
     pub credentials: Option<Credentials>,
     /// Its counters.
@@ -121,6 +123,7 @@ impl Upstream {
         Ok(Upstream {
             name: name.to_owned(),
             host: host.map_err(|_| refuse(Cause::Host))?,
+            http2: upstream.protocol != config::Protocol::Http1,
             credentials,
             metrics: telemetry.upstream(name),
             endpoints: Distribution::new(endpoints).map_err(|_| refuse(Cause::NoWeight))?,

@@ -42,7 +42,9 @@ pub(super) fn head(
         // Nor may a reader make one.
         ctx.readers = Readers::default();
     }
-    if session.req_header().version < Version::HTTP_11
+    // A replay that stands in for the client does the same, and asks for the closing itself.
+    if ctx.hold.is_none()
+        && session.req_header().version < Version::HTTP_11
         && head.remove_header(&TRANSFER_ENCODING).is_some()
     {
         // Such a client knows no chunks (RFC 9112 section 6.1): closing ends the body.

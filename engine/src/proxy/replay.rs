@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::header::TRANSFER_ENCODING;
+use http::{HeaderMap, Method, Version};
 use parking_lot::Mutex;
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::custom::{CustomMessageWrite, server};
@@ -36,15 +37,15 @@ struct Replay {
     next: usize,
 }
 
-/// Puts a replay of `body` in the place of the client's session.
-pub(super) fn install(session: &mut Session, ctx: &mut Context, body: &Body) {
+/// Puts a replay of `body`, which may be none, in the place of the client's session.
+pub(super) fn install(session: &mut Session, ctx: &mut Context, body: Option<&Body>) {
     let hold = Hold::default();
     let stand_in = Box::new(ServerSession::new_custom(Box::new(())));
     let client = std::mem::replace(&mut session.downstream_session, stand_in);
     let replay = Replay {
         client: Some(client),
         hold: hold.clone(),
-        pieces: body.pieces().into(),
+        pieces: body.map(Body::pieces).unwrap_or_default().into(),
         next: 0,
     };
     *session.downstream_session = ServerSession::new_custom(Box::new(replay));
@@ -81,6 +82,18 @@ impl Replay {
         self.client.as_mut().expect("taken only by drop")
     }
 
+    /// Takes chunks from the head of an answer to a client that knows none (RFC 9112
+    /// section 6.1): closing ends its body. Pingora asks for chunks after our filters where
+    /// an HTTP/2 upstream tells no length, whatever the client's version.
+    fn downgrade(&mut self, head: &mut ResponseHeader) {
+        let client = self.client_mut();
+        if client.req_header().version < Version::HTTP_11
+            && head.remove_header(&TRANSFER_ENCODING).is_some()
+        {
+            client.set_keepalive(None);
+        }
+    }
+
     fn next_piece(&mut self) -> Option<Bytes> {
         let piece = self.pieces.get(self.next)?.clone();
         self.next += 1;
@@ -106,12 +119,17 @@ impl server::Session for Replay {
         self.client_mut().drain_request_body().await
     }
 
-    async fn write_response_header(&mut self, head: Box<ResponseHeader>, _end: bool) -> Result<()> {
+    async fn write_response_header(
+        &mut self,
+        mut head: Box<ResponseHeader>,
+        _end: bool,
+    ) -> Result<()> {
+        self.downgrade(&mut head);
         self.client_mut().write_response_header(head).await
     }
 
-    async fn write_response_header_ref(&mut self, head: &ResponseHeader, _end: bool) -> Result<()> {
-        self.client_mut().write_response_header_ref(head).await
+    async fn write_response_header_ref(&mut self, head: &ResponseHeader, end: bool) -> Result<()> {
+        server::Session::write_response_header(self, Box::new(head.clone()), end).await
     }
 
     async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
@@ -122,7 +140,22 @@ impl server::Session for Replay {
         self.client_mut().write_response_trailers(trailers).await
     }
 
-    async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+    async fn response_duplex_vec(&mut self, mut tasks: Vec<HttpTask>) -> Result<bool> {
+        let is_head = self.client().req_header().method == Method::HEAD;
+        let mut whole = tasks.len();
+        for (place, task) in tasks.iter_mut().enumerate() {
+            let HttpTask::Header(head, end) = task else {
+                continue;
+            };
+            self.downgrade(head);
+            if is_head && !head.status.is_informational() {
+                // Some HTTP/2 servers send a body all the same (hyper does), which is an
+                // error of the stream: the answer is whole before it.
+                *end = true;
+                whole = place + 1;
+            }
+        }
+        tasks.truncate(whole);
         self.client_mut().response_duplex_vec(tasks).await
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use penstock_plugins::cache::Entry;
 use penstock_plugins::json::{Fault, ScanError, Scanner};
 use penstock_plugins::role::{CachePolicy, Destination, Lookup};
@@ -47,11 +47,6 @@ pub(super) async fn admit(proxy: &Proxy, session: &mut Session, ctx: &mut Contex
     if proxy.live.is_draining() {
         session.set_keepalive(None);
     }
-    if session.req_header().version < Version::HTTP_11 && !session.is_body_empty() {
-        // The answer may have to end by closing, which cannot be asked for any more while
-        // a replay of the body stands in for the client.
-        session.set_keepalive(None);
-    }
     match examine(proxy, session, ctx).await {
         Ok(None) => Ok(false),
         Ok(Some(entry)) => {
@@ -74,13 +69,13 @@ async fn examine(
     session: &mut Session,
     ctx: &mut Context,
 ) -> Result<Option<Arc<Entry>>, Stop> {
-    let deployment = Deployment::of(session.req_header().uri.path())?;
-    ctx.exchange.deploy(deployment);
     let generation = ctx.generation();
     let global = generation.routes.global();
     // First of all, so that a client whom nobody knows learns nothing of limits and routes,
     // and nothing of its body is read.
     global.authenticate(&mut ctx.exchange, session.req_header())?;
+    let deployment = Deployment::of(session.req_header().uri.path())?;
+    ctx.exchange.deploy(deployment);
     let limit = body_limit(ctx);
     if body::declared_length(session).is_some_and(|declared| declared as u64 > limit as u64) {
         return Err(too_large(proxy, limit).into());
@@ -167,16 +162,28 @@ fn aim(session: &mut Session, ctx: &mut Context, target: Target) {
         if !ctx.exchange.body_edits.is_empty() {
             body.edit(&ctx.exchange.body_edits);
         }
-        replay::install(session, ctx, &body);
+        replay::install(session, ctx, Some(&body));
         ctx.body = Some(body);
+        ctx.target = Some(target);
+        return;
     }
     ctx.target = Some(target);
+    let http2 = ctx.upstream().is_some_and(|upstream| upstream.http2);
+    let head = session.req_header();
+    let is_special = head.version < Version::HTTP_11 || head.method == Method::HEAD;
+    if http2 && is_special && session.is_body_empty() && !session.is_upgrade_req() {
+        // There is nothing to play, but what such a client cannot take is to be kept from
+        // it.
+        replay::install(session, ctx, None);
+    }
 }
 
-/// A body is read whole if the route needs it, or if it may have to be sent twice.
+/// A body is read whole if the route needs it, if it may have to be sent twice, or if its
+/// client is so old that a replay has to stand in for it.
 fn wants_body(route: &Route, session: &mut Session) -> bool {
     let may_repeat = route.attempts() > 1 && !session.is_upgrade_req();
-    (route.needs_body() || may_repeat) && !session.is_body_empty()
+    let is_old = session.req_header().version < Version::HTTP_11;
+    (route.needs_body() || may_repeat || is_old) && !session.is_body_empty()
 }
 
 /// Reads the body into the context, and what is to be known of it into the exchange.

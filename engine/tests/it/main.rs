@@ -57,6 +57,7 @@ mod errors;
 mod examples;
 mod harness;
 mod headers;
+mod http2_upstreams;
 mod jwt;
 mod limits;
 mod limits_chain;
