@@ -14,7 +14,12 @@ fn violation(root: &Value, schema: &Value, value: &Value, path: &str) -> Option<
     }
     for (keyword, argument) in schema.as_object().unwrap() {
         let fine = match (keyword.as_str(), value) {
-            ("type", value) => is_of_type(argument.as_str().unwrap(), value),
+            ("type", value) => match argument.as_array() {
+                Some(any) => any
+                    .iter()
+                    .any(|one| is_of_type(one.as_str().unwrap(), value)),
+                None => is_of_type(argument.as_str().unwrap(), value),
+            },
             ("const", value) => argument == value,
             ("enum", value) => argument.as_array().unwrap().contains(value),
             ("minimum", Value::Number(number)) => number.as_f64() >= argument.as_f64(),

@@ -8,6 +8,7 @@ use penstock_config::Config;
 use crate::harness::certificates::Authority;
 use crate::harness::client::{Answer, Client, Http, chat, get, post, with};
 use crate::harness::{Proxy, simulator};
+use crate::jwt::Key;
 
 on_both!(
     every_example_serves,
@@ -17,6 +18,7 @@ on_both!(
     upstreams_get_their_credentials,
     headers_are_filled_in,
     keys_open_what_the_example_says,
+    tokens_open_what_the_example_says,
 );
 
 /// An example's file, by name.
@@ -41,6 +43,8 @@ fn names() -> Vec<String> {
 struct Here {
     proxy: Proxy,
     authority: Option<Authority>,
+    /// Signs for every issuer of tokens.
+    issuer: Key,
     two: bool,
     _simulators: Vec<penstock_simulator::Simulator>,
     _folder: tempfile::TempDir,
@@ -72,6 +76,10 @@ impl Here {
         let secret = folder.path().join("secret");
         std::fs::write(&secret, SECRET).unwrap();
         give_key(&mut value);
+        let issuer = Key::new("1");
+        let key_set = folder.path().join("jwks.json");
+        std::fs::write(&key_set, format!(r#"{{"keys":[{}]}}"#, issuer.jwk())).unwrap();
+        give_issuer(&mut value, &key_set);
         let mut simulators = Vec::new();
         for (name, upstream) in value["upstreams"].as_object_mut().unwrap() {
             let simulator = simulator(&[("name", name)]);
@@ -89,6 +97,7 @@ impl Here {
         Here {
             proxy,
             authority,
+            issuer,
             two: config.server.listen[0].http2 == Some(true),
             _simulators: simulators,
             _folder: folder,
@@ -148,6 +157,19 @@ fn give_key(config: &mut serde_json::Value) {
         if let Some(authenticate) = plugin.get_mut("authenticate") {
             let key = serde_json::json!({ "hash": hash, "consumer": "tests", "roles": roles });
             authenticate["keys"] = serde_json::json!({ "inline": [key] });
+        }
+    }
+}
+
+/// Puts the key set in the place of those of the example's issuers.
+fn give_issuer(config: &mut serde_json::Value, key_set: &Path) {
+    let plugins = config["chain"].as_array_mut().into_iter().flatten();
+    for plugin in plugins {
+        let issuers = plugin.pointer_mut("/authenticate/jwt");
+        let issuers = issuers.and_then(serde_json::Value::as_array_mut);
+        for issuer in issuers.into_iter().flatten() {
+            issuer["keys"] = serde_json::json!({ "jwks": key_set });
+            issuer["algorithms"] = serde_json::json!(["ES256"]);
         }
     }
 }
@@ -270,5 +292,55 @@ async fn keys_open_what_the_example_says(transport: Transport) {
     assert!(
         !answered[0].headers.contains_key("authorization"),
         "{answered:?}"
+    );
+}
+
+async fn tokens_open_what_the_example_says(transport: Transport) {
+    const LOGIN: &str = r#""iss":"https://login.example.com/","aud":"https://models.example.com","sub":"alice","email_verified":true"#;
+    const CLAIMS: &str =
+        r#""org_id":"acme","plan":"team","realm_access":{"roles":["chat"]},"models":["gpt-4o*"]"#;
+    let here = Here::start(transport, "jwt.yaml").await;
+    let status = async |claims: &str, path: &str, model: &str| {
+        let token = here.issuer.signed("1", claims);
+        let body = format!(
+            r#"{{"model":"{model}","messages":[{{"role":"user","content":"Hi"}}],"prompt":"Hi"}}"#
+        );
+        let request = post(path, body);
+        let request = with(request, "authorization", &format!("Bearer {token}"));
+        here.client().await.answer(request).await.status.as_u16()
+    };
+    let alice = format!("{LOGIN},{CLAIMS}");
+    let batch = r#""iss":"batch","aud":"penstock","sub":"nightly","scope":"batch other""#;
+    let (chat, other) = ("/v1/chat/completions", "/v1/completions");
+    for (claims, path, model, wanted) in [
+        (alice.as_str(), chat, "gpt-4o-mini", 200),
+        (alice.as_str(), chat, "other", 403),
+        (alice.as_str(), other, "gpt-4o-mini", 403),
+        (&*alice.replace("true", "false"), chat, "gpt-4o-mini", 401),
+        (
+            &*alice.replace("https://models.", "https://mail."),
+            chat,
+            "gpt-4o-mini",
+            401,
+        ),
+        (&*alice.replace("org_id", "org"), chat, "gpt-4o-mini", 401),
+        (
+            &*alice.replace("models\":[", "model\":["),
+            chat,
+            "gpt-4o-mini",
+            403,
+        ),
+        (batch, other, "any", 200),
+        (batch, chat, "any", 403),
+        (&*batch.replace("penstock", "others"), other, "any", 401),
+    ] {
+        let status = status(claims, path, model).await;
+        assert_eq!(status, wanted, "{claims} {path} {model}");
+    }
+    let requests = here._simulators[0].recorded();
+    assert!(
+        requests
+            .iter()
+            .all(|request| !request.headers.contains_key("authorization"))
     );
 }

@@ -31,20 +31,20 @@ on_both!(
 );
 
 /// A key of the identity provider.
-struct Key {
+pub(crate) struct Key {
     id: &'static str,
     pair: EcdsaKeyPair,
 }
 
 impl Key {
-    fn new(id: &'static str) -> Key {
+    pub(crate) fn new(id: &'static str) -> Key {
         let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
         let key = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
         let pair = EcdsaKeyPair::from_pkcs8(algorithm, key.as_ref(), &random).unwrap();
         Key { id, pair }
     }
 
-    fn jwk(&self) -> String {
+    pub(crate) fn jwk(&self) -> String {
         let (x, y) = self.pair.public_key().as_ref()[1..].split_at(32);
         let (id, x, y) = (self.id, b64(x), b64(y));
         format!(r#"{{"kty":"EC","crv":"P-256","use":"sig","kid":"{id}","x":"{x}","y":"{y}"}}"#)
@@ -56,12 +56,14 @@ impl Key {
 
     /// A token of this key under a name of another.
     fn token_named(&self, id: &str) -> String {
+        self.signed(id, r#""iss":"idp","aud":"penstock","sub":"alice""#)
+    }
+
+    /// A token with these claims, under a name of a key.
+    pub(crate) fn signed(&self, id: &str, claims: &str) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let header = format!(r#"{{"alg":"ES256","kid":"{id}"}}"#);
-        let claims = format!(
-            r#"{{"iss":"idp","aud":"penstock","sub":"alice","exp":{}}}"#,
-            now.as_secs() + 600
-        );
+        let claims = format!(r#"{{{claims},"exp":{}}}"#, now.as_secs() + 600);
         let signed = format!("{}.{}", b64(header), b64(claims));
         let signature = self.pair.sign(&SystemRandom::new(), signed.as_bytes());
         format!("{signed}.{}", b64(signature.unwrap()))
