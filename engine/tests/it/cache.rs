@@ -13,12 +13,14 @@ use crate::harness::client::{
 };
 use crate::harness::process::ProxyProcess;
 use crate::harness::{Proxy, config, eventually, simulator};
+use crate::jwt::Key;
 
 on_both!(
     a_whole_answer_is_given_again_byte_for_byte,
     a_stream_is_given_again_byte_for_byte,
     equal_requests_share_an_answer_and_others_do_not,
     clients_with_other_credentials_get_no_answer_of_each_other_s,
+    tenants_get_no_answer_of_each_other_s,
     the_targets_of_a_split_do_not_answer_for_each_other,
     errors_and_broken_answers_are_not_stored,
     cut_streams_are_not_stored,
@@ -186,6 +188,61 @@ async fn clients_with_other_credentials_get_no_answer_of_each_other_s(transport:
         );
     }
     assert_eq!(setup.word(chat()).await, "hit");
+}
+
+async fn tenants_get_no_answer_of_each_other_s(transport: Transport) {
+    let folder = tempfile::tempdir().unwrap();
+    let issuer = Key::new("1");
+    let key_set = folder.path().join("jwks.json");
+    std::fs::write(&key_set, format!(r#"{{"keys":[{}]}}"#, issuer.jwk())).unwrap();
+    let key = |key: &str, rest: &str| {
+        let hash = penstock_plugins::authenticate::hash(key.as_bytes());
+        format!("{{ hash: '{hash}', {rest} }}")
+    };
+    let keys = [
+        key("key-1", "consumer: search, tenant: acme"),
+        key("key-2", "consumer: batch, tenant: acme"),
+        key("key-3", "consumer: search, tenant: initech"),
+        key("key-4", "consumer: alice"),
+    ]
+    .join(", ");
+    let issued = |name: &str, claims: &str| {
+        format!(
+            "{{ issuer: {name}, audiences: [penstock], algorithms: [ES256], keys: {{ jwks: \"{}\" }}, claims: {{ {claims} }} }}",
+            key_set.display()
+        )
+    };
+    let plugins = format!(
+        "{{ authenticate: {{ keys: {{ inline: [{keys}] }}, jwt: [{}, {}] }} }}, {CACHE}",
+        issued("teams", "tenant: org"),
+        issued("people", "")
+    );
+    let setup = Setup::new(transport, &plugins, &[]).await;
+    let token = |claims: &str| issuer.signed("1", &format!(r#""aud":"penstock",{claims}"#));
+    // Each of a tenant's clients, who share answers among themselves and with nobody else.
+    let tenants = [
+        vec!["key-1".to_owned(), "key-2".to_owned()],
+        vec!["key-3".to_owned()],
+        vec!["key-4".to_owned()],
+        vec![
+            token(r#""iss":"teams","sub":"alice","org":"umbrella""#),
+            token(r#""iss":"teams","sub":"bob","org":"umbrella""#),
+        ],
+        vec![token(r#""iss":"teams","sub":"alice","org":"hooli""#)],
+        vec![token(r#""iss":"people","sub":"alice""#)],
+        vec![token(r#""iss":"people","sub":"bob""#)],
+    ];
+    for (place, clients) in tenants.iter().enumerate() {
+        for request in [chat, streamed_chat] {
+            let mut wanted = "miss";
+            for credential in clients.iter().chain(clients) {
+                let request = with(request(), "authorization", &format!("Bearer {credential}"));
+                assert_eq!(setup.word(request).await, wanted, "of tenant {place}");
+                wanted = "hit";
+            }
+        }
+    }
+    assert_eq!(setup.reached(), 2 * tenants.len() as u64);
 }
 
 async fn the_targets_of_a_split_do_not_answer_for_each_other(transport: Transport) {
