@@ -68,6 +68,7 @@ mod retry;
 mod reuse;
 mod rollback;
 mod routes;
+mod secrets;
 mod split;
 mod streaming;
 mod tls;
