@@ -1,11 +1,14 @@
 //! The file as a tree of nodes that know where they stand.
 
 mod build;
+mod plain;
 
 use std::cell::Cell;
 use std::ops::Range;
 
-pub(super) use build::{Unreadable, build};
+pub(super) use build::Unreadable;
+
+use super::found::Found;
 
 /// A place in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,14 @@ pub(super) enum Content {
     },
     Sequence(Vec<Node>),
     Mapping(Vec<(Key, Node)>),
+}
+
+/// Reads the one document of the text. `None` means that nothing is in it but comments.
+pub(super) fn build(text: &str, found: &mut Found) -> Result<Option<Node>, Unreadable> {
+    match plain::read(text) {
+        Some(root) => Ok(Some(root)),
+        None => build::build(text, found),
+    }
 }
 
 impl Node {

@@ -13,16 +13,16 @@ use crate::unit::shown;
 
 /// How deep lists and mappings may stand in each other. The types need seven levels;
 /// recursion over the tree is safe far beyond this.
-const DEPTH_MAX: usize = 32;
+pub(super) const DEPTH_MAX: usize = 32;
 /// Most values in a tree, those that aliases repeat included: ten thousand routes of
 /// forty values each. It is what keeps a small file of aliases of aliases small.
-const NODES_MAX: usize = 400_000;
+pub(super) const NODES_MAX: usize = 400_000;
 
 /// The text is not YAML, or not within the bounds; which and where is noted.
 pub(in crate::located) struct Unreadable;
 
-/// Reads the one document of the text. `None` means that nothing is in it but comments.
-pub(in crate::located) fn build(text: &str, found: &mut Found) -> Result<Option<Node>, Unreadable> {
+/// Reads any text that is YAML, as [`super::build`] says.
+pub(super) fn build(text: &str, found: &mut Found) -> Result<Option<Node>, Unreadable> {
     let mut options = Options::default();
     options.flow_nesting_limit = DEPTH_MAX;
     options.block_nesting_limit = DEPTH_MAX;
