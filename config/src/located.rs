@@ -49,10 +49,13 @@ fn read(text: &str, found: &mut Found) -> Option<Config> {
         Err(tree::Unreadable) => return None,
     };
     rules::counts(&root, found);
-    if !decode::succeeds::<Config>(&root) {
-        decode_parts(&root, found);
-    }
-    let config = decode::decode::<Config>(&root, found)?;
+    let config = match decode::whole::<Config>(&root) {
+        Some(config) => config,
+        None => {
+            decode_parts(&root, found);
+            decode::decode::<Config>(&root, found)?
+        }
+    };
     rules::check(&config, &root, found);
     Some(config)
 }

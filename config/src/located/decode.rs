@@ -27,9 +27,9 @@ pub(super) fn decode<T: DeserializeOwned>(node: &Node, found: &mut Found) -> Opt
     None
 }
 
-/// Whether a node decodes as it is.
-pub(super) fn succeeds<T: DeserializeOwned>(node: &Node) -> bool {
-    T::deserialize(node).is_ok()
+/// The value of a node without a mistake in it.
+pub(super) fn whole<T: DeserializeOwned>(node: &Node) -> Option<T> {
+    T::deserialize(node).ok()
 }
 
 /// A refusal of a node that is not what the type wants: of another shape, or absent.
