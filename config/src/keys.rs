@@ -110,7 +110,7 @@ impl Key {
     pub fn public_id(&self) -> String {
         match &self.id {
             Some(id) => id.as_str().to_owned(),
-            None => format!("{}-{}", self.consumer, self.hash.short()),
+            None => [self.consumer.as_str(), "-", &self.hash.short()].concat(),
         }
     }
 }

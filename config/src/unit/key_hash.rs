@@ -34,7 +34,7 @@ impl KeyHash {
     /// public.
     pub fn short(&self) -> String {
         let [a, b, c, d, e, f, ..] = self.0;
-        format!("{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}")
+        hex(&[a, b, c, d, e, f])
     }
 }
 
@@ -62,17 +62,40 @@ fn parse_hex(digits: &[u8]) -> Option<[u8; 32]> {
     if pairs.len() != digest.len() {
         return None;
     }
+    // Without a branch in each step: which of a hash's digits are letters cannot be
+    // foretold, and a large file of keys has a million of them.
+    let mut are_digits = true;
     for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
-        let digit = |digit: u8| char::from(digit).to_digit(16);
-        *byte = u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?;
+        are_digits &= high.is_ascii_hexdigit() & low.is_ascii_hexdigit();
+        *byte = hex_value(*high) << 4 | hex_value(*low);
     }
-    Some(digest)
+    are_digits.then_some(digest)
+}
+
+/// The value of what is a hexadecimal digit: the low bits of a letter count from 1.
+const fn hex_value(digit: u8) -> u8 {
+    (digit & 0xf) + 9 * (digit >> 6)
+}
+
+/// Two digits for each byte.
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| {
+        let digit = DIGITS.get(usize::from(value));
+        digit.map_or('0', |digit| char::from(*digit))
+    };
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 0xf));
+    }
+    text
 }
 
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(Self::PREFIX)?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) struct Twice(pub(super) Box<str>);
 impl Keyring {
     pub(super) fn new<'k>(keys: impl Iterator<Item = &'k Key>) -> Result<Self, Twice> {
         let mut entries: Vec<Entry> = keys.map(Entry::new).collect();
-        entries.sort_by_key(|entry| entry.hash);
+        entries.sort_unstable_by_key(|entry| entry.hash);
         let mut ids: HashMap<&str, ()> = HashMap::with_capacity(entries.len());
         let mut places = HashMap::with_capacity_and_hasher(entries.len(), Default::default());
         let mut last = None;
