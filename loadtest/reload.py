@@ -107,7 +107,9 @@ class Proxy:
         raise Harm(f"no reload within {WAIT_SECONDS} s")
 
     def memory(self):
-        """Bytes that the process has allocated, when nothing runs on an old generation any more."""
+        """Bytes that the process has in use, when nothing runs on an old generation any more:
+        the least over a while, since what was freed, by asking for the metrics too, goes
+        back to the kernel some time later."""
         deadline = time.monotonic() + WAIT_SECONDS
         # The one that serves, and the one before, which is kept for a rollback.
         while self.metric("penstock_generations_alive") > 2:
@@ -115,10 +117,10 @@ class Proxy:
                 raise Harm(f"old generations are still alive after {WAIT_SECONDS} s")
             time.sleep(0.5)
         samples = []
-        for _ in range(20):
+        for _ in range(100):
             samples.append(resident(self.process.pid, "RssAnon"))
             time.sleep(0.1)
-        return statistics.median(samples)
+        return min(samples)
 
 
 class Run:
@@ -225,7 +227,7 @@ class Run:
 def expected_seconds(arguments):
     """How long the run takes on an idle machine, for the charts over time."""
     changes = arguments.warm + 1.4 * arguments.reloads
-    return round(10 + arguments.settle + changes * (arguments.pause + 0.1) + 3 * arguments.upgrades)
+    return round(30 + arguments.settle + changes * (arguments.pause + 0.1) + 3 * arguments.upgrades)
 
 
 def load(arguments, folder, files):
