@@ -163,7 +163,11 @@ impl<'t> Reader<'t> {
     /// Ends the list that began when so many items were there.
     fn sequence(&mut self, mark: Mark, begun: usize) -> Option<Node> {
         self.depth -= 1;
-        let items = self.items.drain(begun..).collect();
+        let items = match begun {
+            // Nothing else is in there, and it may be a list of all keys.
+            0 => std::mem::take(&mut self.items),
+            _ => self.items.drain(begun..).collect(),
+        };
         self.node(mark, self.at, Content::Sequence(items))
     }
 
