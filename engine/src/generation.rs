@@ -6,7 +6,7 @@
 //! [`Shared`], where each generation finds it again.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use penstock_config::Config;
 use penstock_plugins::{RouteTable, Shared, build};
@@ -32,8 +32,9 @@ pub struct Generation {
     pub files: Seen,
     acceptors: Acceptors,
     upstreams: Box<[Upstream]>,
-    metrics: Box<[Arc<RouteMetrics>]>,
-    unmatched: RouteMetrics,
+    /// By route, found when they are first asked for.
+    metrics: Box<[OnceLock<Arc<RouteMetrics>>]>,
+    telemetry: Arc<Telemetry>,
     _alive: Held,
 }
 
@@ -48,7 +49,7 @@ impl Generation {
         id: u64,
         config: Config,
         transport: Transport,
-        telemetry: &Telemetry,
+        telemetry: &Arc<Telemetry>,
         shared: &Shared,
     ) -> Result<Self, BuildErrors> {
         let mut errors = Vec::new();
@@ -69,11 +70,8 @@ impl Generation {
         };
         Ok(Generation {
             id,
-            metrics: routes
-                .iter()
-                .map(|route| telemetry.route(route.name().as_str()))
-                .collect(),
-            unmatched: telemetry.unmatched.clone(),
+            metrics: routes.iter().map(|_| OnceLock::new()).collect(),
+            telemetry: Arc::clone(telemetry),
             _alive: Held::new(&telemetry.generations_alive),
             routes,
             files: files.seen(),
@@ -100,9 +98,22 @@ impl Generation {
 
     /// The counters of a route, or of requests without one.
     pub fn metrics(&self, route: Option<usize>) -> &RouteMetrics {
-        route
-            .and_then(|index| self.metrics.get(index))
-            .map_or(&self.unmatched, |metrics| metrics)
+        let known = route.and_then(|index| self.routes.get(index).zip(self.metrics.get(index)));
+        match known {
+            Some((route, metrics)) => {
+                metrics.get_or_init(|| self.telemetry.route(route.name().as_str()))
+            }
+            None => &self.telemetry.unmatched,
+        }
+    }
+
+    /// Finds the counters of all routes, so that no request has to and they are shown at
+    /// zero. That is done when the generation serves already: it has many routes and each
+    /// has many counters.
+    pub fn find_metrics(&self) {
+        for index in 0..self.metrics.len() {
+            self.metrics(Some(index));
+        }
     }
 }
 

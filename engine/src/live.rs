@@ -119,6 +119,7 @@ impl Live {
         telemetry.watch_shared(Arc::clone(&shared));
         let first = Generation::build(1, config, transport, &telemetry, &shared)?;
         first.files.settle();
+        first.find_metrics();
         telemetry.generation.set(1);
         Ok(Live {
             current: ArcSwap::from_pointee(first),
@@ -197,11 +198,17 @@ impl Live {
     pub fn reload(&self) -> Result<Applied, ReloadError> {
         let mut before = lock(&self.before);
         let started = Instant::now();
-        let result = self.load_next(&mut before);
+        let result = self.load_next(before.as_ref());
         let took = started.elapsed();
+        // What can wait is done when it serves already: to show its counters, to find out
+        // what changed, and to let go of what is too old.
+        let result = result.map(|(left, next)| {
+            next.find_metrics();
+            let applied = Applied::new(&left, &next);
+            *before = Some(left);
+            applied
+        });
         self.telemetry.forget_gone();
-        // What changed is found out when it serves already.
-        let result = result.map(|(left, next)| Applied::new(&left, &next));
         self.record(Action::Reload, took, &result);
         result
     }
@@ -229,18 +236,18 @@ impl Live {
         result
     }
 
-    /// Puts the next generation in force, and keeps the one that served. Returns that one,
-    /// and the next.
+    /// Puts the next generation in force. Returns the one that served, which is to be
+    /// kept in the place of `before`, and the next.
     fn load_next(
         &self,
-        before: &mut Option<Arc<Generation>>,
+        before: Option<&Arc<Generation>>,
     ) -> Result<(Arc<Generation>, Arc<Generation>), ReloadError> {
         let config = self.source.load()?;
         let fixed = server::changed_keys(&self.server, &config.server);
         if !fixed.is_empty() {
             return Err(ReloadError::Fixed(fixed));
         }
-        self.check_room(before.as_ref())?;
+        self.check_room(before)?;
         let id = self.next_id.load(Ordering::Relaxed);
         let next = Generation::build(id, config, self.transport, &self.telemetry, &self.shared)?;
         // From here on nothing can fail.
@@ -248,7 +255,6 @@ impl Live {
         let (left, next) = (self.load(), Arc::new(next));
         self.put_in_force(next.clone());
         self.history().before = Some(left.id);
-        *before = Some(left.clone());
         Ok((left, next))
     }
 

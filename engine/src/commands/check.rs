@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use penstock_plugins::Shared;
 
@@ -38,7 +39,7 @@ fn examine(file: &Path, explained: bool) -> Result<String, String> {
             "{name}: server.transport: io_uring is not to be had here: {error}"
         ));
     }
-    let telemetry = Telemetry::new().map_err(|error| error.to_string())?;
+    let telemetry = Arc::new(Telemetry::new().map_err(|error| error.to_string())?);
     let counts = format!(
         "{} listeners, {} upstreams, {} routes",
         config.server.listen.len(),

@@ -50,28 +50,27 @@ impl Content {
         if self.digest == new.digest {
             return Vec::new();
         }
-        let path = path.display();
-        let gone = self
-            .parts
-            .keys()
-            .filter(|name| !new.parts.contains_key(*name));
-        let gone = gone.map(|name| format!("file {path}: {name} removed"));
+        let gone = self.parts.keys();
+        let gone = gone.filter(|name| !new.parts.contains_key(*name));
         let rest = new
             .parts
             .iter()
             .filter_map(|(name, digest)| match self.parts.get(name) {
-                None => Some(format!("file {path}: {name} added")),
-                Some(old) if old != digest => Some(format!("file {path}: {name} changed")),
+                None => Some((name, "added")),
+                Some(old) if old != digest => Some((name, "changed")),
                 Some(_) => None,
             });
-        let mut lines: Vec<_> = gone.chain(rest).collect();
-        if lines.is_empty() {
-            lines.push(format!("file {path}: its content changed"));
-        }
-        if lines.len() > LINES_MAX {
-            let more = lines.len() - LINES_MAX;
-            lines.truncate(LINES_MAX);
-            lines.push(format!("file {path}: and {more} more changes"));
+        let mut changes = gone.map(|name| (name, "removed")).chain(rest);
+        let path = path.display();
+        // A file of keys may have changed in ten thousand of them: only what is told is
+        // put into words.
+        let told = changes.by_ref().take(LINES_MAX);
+        let told = told.map(|(name, what)| format!("file {path}: {name} {what}"));
+        let mut lines: Vec<_> = told.collect();
+        match changes.count() {
+            0 if lines.is_empty() => lines.push(format!("file {path}: its content changed")),
+            0 => {}
+            more => lines.push(format!("file {path}: and {more} more changes")),
         }
         lines
     }
