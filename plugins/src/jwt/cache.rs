@@ -7,7 +7,9 @@
 //!
 //! A hit means that every byte is the same: the token itself is kept, for as long as
 //! it may be used, and compared. A digest of it would take longer to compute than all
-//! the rest; SipHash with a key that is drawn at start finds the place.
+//! the rest; SipHash of its signature, with a key that is drawn at start, finds the place.
+//! The signature tells tokens apart as well as the whole does, only the issuer can choose
+//! it, and whoever has it has the token.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -67,7 +69,7 @@ impl<V> Cache<V> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
-        let hash = self.hasher.hash_one(token);
+        let hash = self.hash(token);
         let place = self.place(hash)?.read();
         let mut entries = place.iter().flatten();
         let entry = entries.find(|entry| entry.hash == hash && *entry.token == *token)?;
@@ -95,7 +97,7 @@ impl<V> Cache<V> {
         if token.len() > TOKEN_BYTES_MAX {
             return;
         }
-        let hash = self.hasher.hash_one(token);
+        let hash = self.hash(token);
         let entry = Entry {
             hash,
             token: token.into(),
@@ -121,6 +123,12 @@ impl<V> Cache<V> {
             drop(place);
             drop(old);
         }
+    }
+
+    fn hash(&self, token: &[u8]) -> u64 {
+        let signature = memchr::memrchr(b'.', token).map_or(0, |dot| dot + 1);
+        self.hasher
+            .hash_one(token.get(signature..).unwrap_or_default())
     }
 
     fn place(&self, hash: u64) -> Option<&RwLock<Place<V>>> {
