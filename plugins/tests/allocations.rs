@@ -9,7 +9,9 @@ use allocation_counter::measure;
 use bytes::Bytes;
 use http::{Request, request};
 use penstock_plugins::build::Given;
-use penstock_plugins::{Arrival, Dialect, Exchange, Facts, RouteTable, Shared, authenticate};
+use penstock_plugins::{
+    Arrival, Dialect, Exchange, Facts, Found, RouteTable, Shared, authenticate,
+};
 
 const KEY: &str = "psk_dGhpcyBpcyBub3QgYSBrZXkgb2YgYW55Ym9keQ";
 
@@ -123,5 +125,50 @@ fn authentication_and_roles_allocate_nothing() {
             "the identity is the keyring's own, not a copy"
         );
         assert_eq!(counted.count_total, 0, "allocations for {head:?}");
+    }
+}
+
+#[test]
+fn routing_allocates_nothing() {
+    let config = penstock_config::parse(
+        "upstreams: { a: { endpoints: [u:1] }, b: { endpoints: [u:1] } }
+routes:
+- { name: exact, match: { path: { exact: /v1/exact } }, split: [{ upstream: a }] }
+- { name: prefix, match: { path: { prefix: /v1/images } }, split: [{ upstream: a, weight: 9 }, { upstream: b, weight: 1 }] }
+- { name: glob, match: { path: { glob: '/v*/audio/**' }, methods: [POST] }, split: [{ upstream: a }] }
+- { name: header, match: { headers: { x-region: 'eu-*' } }, split: [{ upstream: b }] }
+- { name: model, match: { models: ['gpt-*'] }, split: [{ upstream: a, model: o1 }, { upstream: b }] }
+- { name: rest, split: [{ upstream: a }] }",
+    );
+    let table = RouteTable::new(&config.unwrap(), &Shared::default(), &Given::default());
+    let table = table.unwrap_or_else(|errors| panic!("{errors:?}"));
+    let post = |path: &str, region: &str| {
+        let request = Request::post(path).header("x-region", region);
+        request.body(()).unwrap().into_parts().0
+    };
+    for (head, model, name) in [
+        (post("/v1/exact", "us"), None, "exact"),
+        (post("/v1/images/edits", "us"), None, "prefix"),
+        (post("/v2/audio/speech", "us"), None, "glob"),
+        (post("/v1/chat/completions", "eu-west"), None, "header"),
+        (post("/v1/chat/completions", "us"), Some("gpt-4o"), "model"),
+        (post("/v1/chat/completions", "us"), Some("claude"), "rest"),
+    ] {
+        let mut exchange = exchange();
+        let mut found = None;
+        let counted = measure(|| {
+            let route = match table.find(&head) {
+                Found::Route(route) => Some(route),
+                Found::NeedsModel => table.find_with_model(&head, model),
+                Found::None => None,
+            };
+            if let Some(route) = route {
+                exchange.enter(route);
+                route.router().target(&exchange, &head);
+            }
+            found = route;
+        });
+        assert_eq!(found.map(|route| route.name().as_str()), Some(name));
+        assert_eq!(counted.count_total, 0, "allocations for {name}");
     }
 }
