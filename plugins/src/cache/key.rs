@@ -17,11 +17,18 @@ mod tests;
 
 /// Names this use of the hash and its layout, so that its output means nothing elsewhere
 /// (BLAKE3 specification, section 2.3).
-const CONTEXT: &str = "Penstock 2026-11 cache key, layout 1";
+const CONTEXT: &str = "Penstock 2026-11 cache key, layout 2";
 
 /// Values whose form is longer are hashed by themselves. The hash works on many
 /// kilobytes at once if they begin at its beginning, and several times slower if not.
 const LARGE_BYTES: usize = 1024;
+
+/// What the hash works on at once with the vectors of most servers, eight chunks of a
+/// kilobyte. Fewer take it longer: one by itself nearly as long as eight together.
+const GROUP_BYTES: usize = 8 * 1024;
+
+/// What is hashed sooner in single chunks than as a whole group.
+const ALONE_BYTES: usize = 1024;
 
 /// Most that is gathered before it is hashed.
 const PARTS_BYTES: usize = 2 * LARGE_BYTES;
@@ -197,9 +204,26 @@ impl Hash {
     fn value(&mut self, form: &[u8]) {
         if form.len() > LARGE_BYTES {
             self.tag(b'h');
-            self.part(blake3::hash(form).as_bytes());
+            self.part(large(form).as_bytes());
         } else {
             self.part(form);
         }
     }
+}
+
+/// The hash of a large form, filled up with zeros where that is faster. Since a form says
+/// where it ends, no two forms are filled up to the same bytes.
+fn large(form: &[u8]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    let (groups, rest) = form.as_chunks::<GROUP_BYTES>();
+    hasher.update(groups.as_flattened());
+    let mut group = [0; GROUP_BYTES];
+    match group.get_mut(..rest.len()) {
+        Some(filled) if rest.len() > ALONE_BYTES => {
+            filled.copy_from_slice(rest);
+            hasher.update(&group);
+        }
+        _ => _ = hasher.update(rest),
+    }
+    hasher.finalize()
 }
