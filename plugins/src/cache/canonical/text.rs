@@ -88,19 +88,35 @@ fn unescape<'t>(form: &mut Vec<u8>, text: &'t [u8]) -> Option<&'t [u8]> {
     let [b'\\', kind, after @ ..] = text else {
         return None;
     };
-    let byte = match kind {
-        b'"' | b'\\' | b'/' => *kind,
-        b'b' => 0x08,
-        b'f' => 0x0c,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'u' => return unicode(form, after),
-        _ => return None,
-    };
+    if *kind == b'u' {
+        return unicode(form, after);
+    }
+    let byte = *SHORT_ESCAPES.get(usize::from(*kind))?;
+    if byte == NO_ESCAPE {
+        return None;
+    }
     form.push(byte);
     Some(after)
 }
+
+/// In the place of what a byte that makes no escape stands for.
+const NO_ESCAPE: u8 = 0;
+
+/// What each byte after a backslash stands for. In code one escape follows another with no
+/// order that a processor could foresee, so this is a table and not a `match`.
+#[expect(clippy::indexing_slicing, reason = "each place is one of the 256")]
+const SHORT_ESCAPES: [u8; 256] = {
+    let mut table = [NO_ESCAPE; 256];
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table[b'/' as usize] = b'/';
+    table[b'b' as usize] = 0x08;
+    table[b'f' as usize] = 0x0c;
+    table[b'n' as usize] = b'\n';
+    table[b'r' as usize] = b'\r';
+    table[b't' as usize] = b'\t';
+    table
+};
 
 /// Appends the character that the digits after `\u` stand for; one beyond the basic
 /// plane is two such escapes. Half a pair is no character.
