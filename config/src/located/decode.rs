@@ -8,7 +8,7 @@ use serde::forward_to_deserialize_any;
 use access::{Choice, Entries, Items};
 
 use super::error::{Error, list};
-use super::found::Found;
+use super::found::{Found, looks_like_a_key};
 use super::tree::{Content, Key, Node};
 use crate::keys::{Listed, Sourced};
 use crate::unit::{Secret, shown};
@@ -39,6 +39,10 @@ fn unexpected<'t>(node: &'t Node, expected: &dyn Expected) -> Error<'t> {
         return Error::new(node, "the value is missing", Some(hint));
     }
     let what = match &node.content {
+        Content::Scalar { text, .. } if looks_like_a_key(text) => {
+            let message = format!("expected {expected}, not what may be an API key");
+            return Error::new(node, message, None).in_secret(node);
+        }
         Content::Scalar { text, .. } => shown(text),
         Content::Sequence(_) => "a list".to_owned(),
         Content::Mapping(_) => "a mapping".to_owned(),

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use serde::de::{Expected, Unexpected};
 
-use super::found::Found;
+use super::found::{Found, looks_like_a_key};
 use super::tree::{Mark, Node};
 use crate::unit::shown;
 
@@ -47,6 +47,9 @@ enum Cause {
 
 /// What is told in the place of a mapping's key that may be an API key.
 const KEY_ITSELF: &str = "that may be an API key";
+
+/// Bytes by which a text may be longer in the file than by itself.
+const QUOTES: usize = 2;
 
 impl<'t> Error<'t> {
     pub(super) fn new(node: &'t Node, message: impl Into<String>, hint: Option<String>) -> Self {
@@ -112,13 +115,20 @@ impl<'t> Error<'t> {
 
     /// Notes the mistake, unless it only follows from one that was noted before, and
     /// drops the node at fault.
-    pub(super) fn settle(self, root: &'t Node, found: &mut Found) {
+    pub(super) fn settle(mut self, root: &'t Node, found: &mut Found) {
         let Place { mark, node } = self.place.unwrap_or(Place {
             mark: root.mark,
             node: root,
         });
         if let Some(secret) = self.secret {
             found.mask(secret.bytes.clone());
+        }
+        if let Cause::UnknownKey { key: name, .. } | Cause::UnknownChoice { name, .. } =
+            &mut self.cause
+            && looks_like_a_key(name)
+        {
+            found.mask(mark.byte..mark.byte + name.len() + QUOTES);
+            KEY_ITSELF.clone_into(name);
         }
         let follows = match &self.cause {
             // A misspelt key is one that is missing as well.

@@ -65,9 +65,6 @@ impl Found {
             "azure",
             "google",
         ];
-        /// Words and names of ours are shorter, or have no digits.
-        const BYTES_MIN: usize = 16;
-
         let source = text.get(line.clone()).unwrap_or_default();
         let folded = source.to_ascii_lowercase();
         let word = WORDS.iter().filter_map(|word| folded.find(word));
@@ -77,11 +74,10 @@ impl Found {
             self.mask(line.start + at + key..line.end);
         }
         let mut start = line.start;
-        for part in
-            source.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c))
-        {
+        for part in source.split_inclusive(|c: char| !is_part_of_a_key(c)) {
             let end = start + part.len();
-            if part.len() >= BYTES_MIN && part.bytes().any(|byte| byte.is_ascii_digit()) {
+            let text = part.trim_end_matches(|c: char| !is_part_of_a_key(c));
+            if looks_like_a_key(text) {
                 self.mask(start..end);
             }
             start = end;
@@ -92,4 +88,17 @@ impl Found {
         let cut = self.is_full();
         Report::new(self.mistakes, cut, self.masked)
     }
+}
+
+/// Whether a text may be an API key that stands in a wrong place. Words and names of ours
+/// are shorter, or have no digits.
+pub(super) fn looks_like_a_key(text: &str) -> bool {
+    const BYTES_MIN: usize = 16;
+    text.len() >= BYTES_MIN
+        && text.chars().all(is_part_of_a_key)
+        && text.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+fn is_part_of_a_key(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
 }

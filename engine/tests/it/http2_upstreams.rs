@@ -4,7 +4,7 @@ use http::Request;
 use penstock::transport::Transport;
 use penstock_simulator::Simulator;
 
-use crate::harness::client::{BOTH, Client, get, whole};
+use crate::harness::client::{BOTH, Client, STREAMED_CHAT, get, whole};
 use crate::harness::raw::{Raw, ask};
 use crate::harness::{Proxy, all_to, config, pattern, simulator};
 
@@ -24,19 +24,29 @@ async fn an_old_client_gets_no_chunks(transport: Transport) {
     let (proxy, _upstream) = proxy(transport).await;
     for asked in ["", "connection: keep-alive\r\n"] {
         let get = format!("GET /chunked/100000 HTTP/1.0\r\nhost: a\r\n{asked}\r\n");
+        let (body, whole) = answer(&proxy, &get).await;
+        assert!(whole && body == pattern(100_000), "closing ends the body");
+        let length = STREAMED_CHAT.len();
         let post = format!(
-            "POST /chunked/100000 HTTP/1.0\r\nhost: a\r\n{asked}content-length: 5\r\n\r\nhello"
+            "POST /v1/chat/completions HTTP/1.0\r\nhost: a\r\n{asked}content-length: {length}\r\n\r\n{STREAMED_CHAT}"
         );
-        for request in [get, post] {
-            let mut raw = Raw::connect(proxy.address()).await;
-            raw.send(&request).await;
-            let head = raw.read_until("\r\n\r\n").await.to_ascii_lowercase();
-            assert!(head.starts_with("http/1.1 200"), "{request}: {head}");
-            assert!(!head.contains("transfer-encoding"), "{request}: {head}");
-            let (body, _) = raw.read_to_end().await;
-            assert!(body == pattern(100_000), "{request}: closing ends the body");
-        }
+        let (body, whole) = answer(&proxy, &post).await;
+        assert!(
+            whole && body.ends_with(b"data: [DONE]\n\n"),
+            "closing ends the stream"
+        );
     }
+}
+
+/// The body that ends with the connection, and whether that was closed properly.
+async fn answer(proxy: &Proxy, request: &str) -> (Vec<u8>, bool) {
+    let mut raw = Raw::connect(proxy.address()).await;
+    raw.send(request).await;
+    let head = raw.read_until("\r\n\r\n").await.to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 200"), "{request}: {head}");
+    assert!(!head.contains("transfer-encoding"), "{request}: {head}");
+    let (body, error) = raw.read_to_end().await;
+    (body, error.is_none())
 }
 
 async fn an_old_client_keeps_its_connection_where_a_length_is_known(transport: Transport) {

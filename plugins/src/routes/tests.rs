@@ -309,12 +309,12 @@ fn a_route_knows_its_upstreams_and_what_it_needs() {
     let target = renamed.router().target(&exchange, &head);
     assert_eq!(target.model.as_ref().map(|m| m.as_str()), Some("x"));
 
-    table.global().request(&mut exchange, &head).unwrap();
+    table.global().authenticate(&mut exchange, &head).unwrap();
     assert!(
         exchange.notes().is_empty(),
         "the chain of one route is not that of others"
     );
-    renamed.chain().request(&mut exchange, &head).unwrap();
+    renamed.chain().authenticate(&mut exchange, &head).unwrap();
     assert_eq!(exchange.notes().len(), 1);
 }
 
