@@ -60,6 +60,8 @@ pub(crate) struct Driver {
     backlog: VecDeque<squeue::Entry>,
     /// Operations that the kernel has not completed.
     owed: usize,
+    /// Operations were queued since the kernel was last entered.
+    unsubmitted: bool,
     completions: Vec<complete::Completion>,
     spare: Vec<Vec<u8>>,
     linger: Box<Timespec>,
@@ -95,6 +97,7 @@ impl Driver {
             leaving: Vec::new(),
             backlog: VecDeque::new(),
             owed: 0,
+            unsubmitted: false,
             completions: Vec::new(),
             spare: Vec::new(),
             linger: Box::new(linger),
@@ -160,9 +163,8 @@ impl Driver {
             .set(u64::from(self.buffers.leased()));
     }
 
-    /// Takes completions that the kernel has already posted, after a wake-up.
+    /// Takes completions that the kernel has already posted.
     pub(crate) fn collect(&mut self) {
-        self.metrics().wakeups.add(1);
         let submission = self.ring.submission();
         let work_waits = submission.taskrun() || submission.cq_overflow();
         drop(submission);

@@ -38,6 +38,8 @@ struct Outlook {
     asked: Cell<usize>,
     /// Receives that were made so since then.
     received: Cell<usize>,
+    /// Times that the event loop has woken up and the ring was not told, since then.
+    woken: Cell<usize>,
 }
 
 impl Outlook {
@@ -46,6 +48,7 @@ impl Outlook {
             direct: Cell::new(None),
             asked: Cell::new(0),
             received: Cell::new(0),
+            woken: Cell::new(0),
         }
     }
 }
@@ -148,7 +151,10 @@ impl std::ops::Deref for RingMetrics {
 pub fn on_thread_park() {
     let mut may_wait = true;
     let queued = wake_after(|driver| {
-        OUTLOOK.with(|outlook| driver.count_direct(outlook.received.take()));
+        OUTLOOK.with(|outlook| {
+            driver.count_direct(outlook.received.take());
+            driver.count_wakeups(outlook.woken.take());
+        });
         may_wait = driver.park();
         OUTLOOK.with(|outlook| {
             outlook.direct.set(driver.direct());
@@ -170,9 +176,18 @@ pub fn on_thread_park() {
     with_driver(|driver| driver.shared.nudge());
 }
 
-/// To be called after the runtime's thread has woken up: takes what has completed.
+/// To be called after the runtime's thread has woken up: takes what has completed, unless
+/// the ring's descriptor will tell of that.
 pub fn on_thread_unpark() {
-    wake_after(Driver::collect);
+    OUTLOOK.with(|outlook| match outlook.direct.get() {
+        Some(_) => outlook.woken.set(outlook.woken.get() + 1),
+        None => {
+            wake_after(|driver| {
+                driver.count_wakeups(1);
+                driver.collect();
+            });
+        }
+    });
 }
 
 /// Runs `work` on the driver, then wakes whom it says, with the driver free again.
@@ -215,13 +230,18 @@ async fn follow_nudges(shared: Arc<Shared>) {
     }
 }
 
-/// Has the ring watched when its descriptor reports completions: a loop that never parks
-/// still looks into its epoll set, but does not take them.
+/// Sees to the completions that the ring's descriptor reports. A loop that does without the
+/// ring has nobody else to take them. Any other takes them when it parks or wakes up, but one
+/// that never parks only looks into its epoll set: that is watched.
 async fn follow_descriptor(shared: Arc<Shared>, wake: Arc<AsyncFd<OwnedFd>>) {
     // It fails when the runtime shuts down.
     while let Ok(mut readiness) = wake.readable().await {
         readiness.clear_ready();
-        shared.watch();
+        if OUTLOOK.with(|outlook| outlook.direct.get().is_some()) {
+            wake_after(Driver::collect);
+        } else {
+            shared.watch();
+        }
     }
 }
 

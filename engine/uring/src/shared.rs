@@ -101,9 +101,14 @@ impl Shared {
         self.nudge();
     }
 
+    /// Whether there is something for [`Shared::take_orphans`].
+    pub(crate) fn has_orphans(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn take_orphans(&self) -> Vec<Key> {
         // A turn without orphans pays one load.
-        if !self.any.load(Ordering::Relaxed) || !self.any.swap(false, Ordering::Acquire) {
+        if !self.has_orphans() || !self.any.swap(false, Ordering::Acquire) {
             return Vec::new();
         }
         std::mem::take(

@@ -120,7 +120,8 @@ impl Driver {
         Some(Received::Spilled { bytes, start: 0 })
     }
 
-    fn sent(&mut self, key: Key, result: i32) {
+    /// A send has taken `result` bytes, or failed.
+    pub(super) fn sent(&mut self, key: Key, result: i32) {
         let Some(connection) = self.slots.connection(key) else {
             self.metrics().late_completions.add(1);
             return;

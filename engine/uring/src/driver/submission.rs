@@ -48,6 +48,7 @@ impl Driver {
     /// Queues one operation, which may be the loop's own.
     pub(super) fn queue_own(&mut self, entry: squeue::Entry) {
         self.owed += 1;
+        self.unsubmitted = true;
         if self.backlog.is_empty() {
             if self.push(&entry) {
                 return;
@@ -84,6 +85,7 @@ impl Driver {
 
     /// Enters the kernel if there is something to submit or to collect.
     pub(super) fn enter(&mut self) {
+        self.unsubmitted = false;
         loop {
             let submission = self.ring.submission();
             let queued = submission.len();
@@ -204,16 +206,8 @@ impl Driver {
         let Ok(sent) = socket.send_with_flags(rest.unwrap_or_default(), flags) else {
             return false;
         };
-        connection.sent += sent;
-        if connection.sent < connection.in_flight.len() {
-            self.metrics().short_sends.add(1);
-            return false;
-        }
-        connection.sent = 0;
-        let done = std::mem::take(&mut connection.in_flight);
-        self.wakers.extend(connection.writer.take());
-        self.keep_spare(done);
         self.count_direct(1);
+        self.sent(key, i32::try_from(sent).unwrap_or(i32::MAX));
         true
     }
 

@@ -123,6 +123,11 @@ impl Driver {
         self.density.direct += calls;
     }
 
+    /// The event loop has woken up.
+    pub(crate) fn count_wakeups(&self, wakeups: usize) {
+        self.metrics().wakeups.add(wakeups as u64);
+    }
+
     /// The turn that the event loop makes when it has nothing to run. True if tokio may
     /// then wait; otherwise it must only look.
     pub(crate) fn park(&mut self) -> bool {
@@ -132,12 +137,32 @@ impl Driver {
             parks.load(Ordering::Relaxed).wrapping_add(1),
             Ordering::Relaxed,
         );
+        // What the descriptor told of meanwhile was then left for this turn.
+        let batched = self.batches();
         self.density.turned();
         if self.density.stage == Stage::High {
             return self.wait_in_ring();
         }
-        self.turn();
+        if batched || !self.rests() {
+            self.turn();
+        }
         true
+    }
+
+    /// Sends what was written, and says whether the ring has nothing to do besides. Then
+    /// the turn would only fetch from memory what the ring and the kernel share. What
+    /// completes meanwhile is told by the ring's descriptor.
+    fn rests(&mut self) -> bool {
+        if self.batches() || self.shared.has_orphans() {
+            return false;
+        }
+        self.polls = 0;
+        self.queue_sends();
+        self.show_gauges();
+        !self.unsubmitted
+            && self.backlog.is_empty()
+            && self.starved.is_empty()
+            && self.leaving.is_empty()
     }
 
     fn wait_in_ring(&mut self) -> bool {
