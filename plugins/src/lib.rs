@@ -115,6 +115,7 @@
 
 pub mod authenticate;
 pub mod authorize;
+pub mod balance;
 pub mod build;
 pub mod cache;
 pub mod chain;

@@ -78,7 +78,11 @@ impl<T> Distribution<T> {
         if let [only] = &*self.shares {
             return &only.target;
         }
-        let point = self.picks.next();
+        self.at(self.picks.next())
+    }
+
+    /// The target that a point belongs to.
+    pub(crate) fn at(&self, point: u64) -> &T {
         let index = self.shares.partition_point(|share| share.last < point);
         // The last share ends at `u64::MAX`, so every point is within one.
         #[expect(clippy::indexing_slicing)]
@@ -148,11 +152,29 @@ impl std::error::Error for NoWeight {}
 /// what lies around it is only read.
 #[derive(Default)]
 #[repr(align(64))]
-struct Sequence(AtomicU64);
+pub(crate) struct Sequence(AtomicU64);
 
 impl Sequence {
     fn next(&self) -> u64 {
         // Nothing else is published through this number, so no order is needed.
         self.0.fetch_add(GOLDEN_STEP, Ordering::Relaxed)
     }
+
+    /// The next point as a number from 0 to below 1.
+    pub(crate) fn fraction(&self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// The next point, moved to where it has nothing to do with those around it.
+    pub(crate) fn scattered(&self) -> u64 {
+        mix(self.next())
+    }
+}
+
+/// Spreads a number over all 64-bit numbers (the finalizer of SplitMix64: Steele, Lea and
+/// Flood, *Fast Splittable Pseudorandom Number Generators*, 2014).
+pub(crate) fn mix(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
 }
