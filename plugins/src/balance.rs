@@ -14,10 +14,11 @@ mod tests;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use penstock_config::unit::Weight;
+use siphasher::sip::SipHasher13;
 
 use crate::split::{NoWeight, Sequence};
 use group::{Choice, Group};
@@ -58,8 +59,8 @@ pub struct Settings {
     pub policy: Policy,
     /// When an endpoint is ejected; none if failures eject nobody.
     pub rules: Option<Rules>,
-    /// How many of the endpoints may be ejected, in percent, rounded down. Where there are
-    /// several, one may always be.
+    /// How many of the endpoints may be ejected or paused, in percent, rounded down. Where
+    /// there are several, one may always be.
     pub ejected_percent_max: u8,
     /// How long an endpoint that comes back takes to get its full weight.
     pub slow_start: Duration,
@@ -87,6 +88,7 @@ pub struct Vitals {
     in_flight: AtomicU32,
     latency: PeakAverage,
     health: Health,
+    ejections: AtomicU64,
 }
 
 impl Vitals {
@@ -105,9 +107,14 @@ impl Vitals {
         self.health.out(now)
     }
 
-    /// No requests until then.
-    pub fn pause(&self, until: Duration) {
-        self.health.pause(until);
+    /// Whether it takes requests, and not only to find out whether it is back.
+    pub fn is_up(&self, now: Duration) -> bool {
+        self.out(now).is_none() && !self.health.is_ejected()
+    }
+
+    /// How often it was ejected.
+    pub fn ejections(&self) -> u64 {
+        self.ejections.load(Ordering::Relaxed)
     }
 
     /// What active probes have found. True if it is news.
@@ -149,11 +156,6 @@ impl Flight {
     pub fn first_byte(&self, now: Duration) {
         let latency = now.saturating_sub(self.began);
         self.vitals.latency.observe(latency, now);
-    }
-
-    /// The endpoint asked for a pause.
-    pub fn pause(&self, until: Duration) {
-        self.vitals.pause(until);
     }
 }
 
@@ -241,22 +243,40 @@ impl<T> Pool<T> {
         if std::mem::replace(&mut flight.judged, true) {
             return None;
         }
-        let rules = self.settings.rules.as_ref()?;
-        let may_eject = || self.may_eject();
-        flight
-            .vitals
-            .health
-            .judge(flight.entry, verdict, now, rules, may_eject)
+        let Flight { vitals, entry, .. } = flight;
+        let Some(rules) = &self.settings.rules else {
+            // Ejected by earlier settings: these have no rules to keep it out by.
+            return (*entry == Entry::Trial).then(|| vitals.health.return_from_trial(now));
+        };
+        let may_eject = || self.may_leave_alone(now);
+        let change = vitals.health.judge(*entry, verdict, now, rules, may_eject);
+        if matches!(change, Some(Change::Ejected(_))) {
+            vitals.ejections.fetch_add(1, Ordering::Relaxed);
+        }
+        change
     }
 
-    fn may_eject(&self) -> bool {
-        let (mut all, mut ejected) = (0_usize, 0_usize);
+    /// The endpoint asked for no requests until then. It is obeyed where failures eject
+    /// as well, as far as so many endpoints may be left alone. True if it is.
+    pub fn pause(&self, flight: &Flight, until: Duration, now: Duration) -> bool {
+        let health = &flight.vitals.health;
+        let obeys = self.settings.rules.is_some()
+            && (health.is_left_alone(now) || self.may_leave_alone(now));
+        if obeys {
+            health.pause(until);
+        }
+        obeys
+    }
+
+    /// Whether one more endpoint may be ejected or paused.
+    fn may_leave_alone(&self, now: Duration) -> bool {
+        let (mut all, mut left_alone) = (0_usize, 0_usize);
         for member in self.members() {
             all += 1;
-            ejected += usize::from(member.vitals.health.is_ejected());
+            left_alone += usize::from(member.vitals.health.is_left_alone(now));
         }
         let most = all * usize::from(self.settings.ejected_percent_max.min(100)) / 100;
-        ejected < most.max(usize::from(all > 1))
+        left_alone < most.max(usize::from(all > 1))
     }
 
     fn choose(&self, ask: Ask<'_>) -> Option<&Member<T>> {
@@ -305,6 +325,11 @@ impl<T> Pool<T> {
         }
         none
     }
+}
+
+/// The number of a text, for [`Member::seed`] and [`Ask::key`]: the same in every process.
+pub fn hash(text: &[u8]) -> u64 {
+    SipHasher13::new().hash(text)
 }
 
 /// Counts a request in at a member that had room a moment ago.

@@ -154,13 +154,7 @@ impl Health {
                 None
             }
             (Entry::Trial, Verdict::Bad) => Some(self.eject(&mut self.record.lock(), now, rules)),
-            (Entry::Trial, Verdict::Good) => {
-                let mut record = self.record.lock();
-                record.failures = 0;
-                record.window = Window::default();
-                self.come_back(now);
-                Some(Change::Returned)
-            }
+            (Entry::Trial, Verdict::Good) => Some(self.return_from_trial(now)),
             (Entry::Usual, Verdict::Unclear) => None,
             // What began before the ejection says nothing new.
             (Entry::Usual, _) if self.gate.load(Ordering::Relaxed) != OPEN => None,
@@ -186,6 +180,15 @@ impl Health {
                 ejects.then(|| self.eject(&mut record, now, rules))
             }
         }
+    }
+
+    /// A trial has shown that it is back.
+    pub(super) fn return_from_trial(&self, now: Duration) -> Change {
+        let mut record = self.record.lock();
+        record.failures = 0;
+        record.window = Window::default();
+        self.come_back(now);
+        Change::Returned
     }
 
     /// A trial has ended without a verdict: the next request is one.
@@ -233,6 +236,11 @@ impl Health {
     /// Whether it is ejected, its trial included.
     pub(super) fn is_ejected(&self) -> bool {
         self.gate.load(Ordering::Relaxed) != OPEN
+    }
+
+    /// Whether it is ejected or paused.
+    pub(super) fn is_left_alone(&self, now: Duration) -> bool {
+        self.is_ejected() || self.paused.load(Ordering::Relaxed) > nanos(now)
     }
 
     /// For how long it has been back; none if it was never out.

@@ -215,7 +215,7 @@ fn when_all_are_out_it_says_why_and_until_when() {
     eject(&pool, 0, NOW);
     let vitals: Vec<_> = pool.members().map(|member| member.vitals.clone()).collect();
     vitals[1].probed(false, NOW);
-    vitals[2].pause(NOW + 3 * SECOND);
+    vitals[2].health.pause(NOW + 3 * SECOND);
     let (last, _flight) = enter(&pool, ask(NOW));
     assert_eq!(last, 3);
     let Err(none) = pool.enter(ask(NOW)) else {
@@ -267,6 +267,47 @@ fn as_many_are_ejected_as_the_limit_allows_but_one_of_several_always() {
             .filter(|member| member.vitals.out(NOW).is_some());
         assert_eq!(out.count(), most);
     }
+}
+
+#[test]
+fn a_pause_is_obeyed_while_another_takes_requests() {
+    for (members, percent, obeyed) in [(1, 50, 0), (1, 100, 1), (2, 50, 1), (4, 50, 2), (2, 0, 1)] {
+        let mut settings = settings(Policy::RoundRobin);
+        settings.ejected_percent_max = percent;
+        let members = (0..members).map(|target| member(target, 1));
+        let pool = Pool::new(settings, members).unwrap();
+        let until = NOW + SECOND;
+        let paused = pool.members().filter(|member| {
+            let flight = board(member, NOW).unwrap();
+            pool.pause(&flight, until, NOW)
+        });
+        assert_eq!(paused.count(), obeyed);
+        let out = |now| {
+            let out = pool.members().filter(|member| !member.vitals.is_up(now));
+            out.count()
+        };
+        assert_eq!((out(NOW), out(until)), (obeyed, 0));
+    }
+}
+
+#[test]
+fn without_rules_nobody_is_left_alone_and_who_was_comes_back() {
+    let before = pool(Policy::RoundRobin, &[1, 1]);
+    eject(&before, 0, NOW);
+    let mut settings = settings(Policy::RoundRobin);
+    settings.rules = None;
+    let members = before.members().map(|old| Member {
+        vitals: old.vitals.clone(),
+        ..member(old.target, 1)
+    });
+    let after = Pool::new(settings, members).unwrap();
+    let later = NOW + 10 * SECOND;
+    for verdict in [Verdict::Bad, Verdict::Bad, Verdict::Bad] {
+        let (_, mut flight) = enter(&after, ask(later));
+        assert!(!after.pause(&flight, later + SECOND, later));
+        after.judge(&mut flight, verdict, later);
+    }
+    assert!(after.members().all(|member| member.vitals.is_up(later)));
 }
 
 #[test]
