@@ -181,18 +181,12 @@ impl Diff {
         let was: HashMap<_, _> = old
             .endpoints
             .iter()
-            .map(|endpoint| (&endpoint.address, endpoint.weight))
+            .map(|endpoint| (&endpoint.address, endpoint))
             .collect();
-        for endpoint in &new.endpoints {
-            let Some(weight) = was
-                .get(&endpoint.address)
-                .filter(|w| **w != endpoint.weight)
-            else {
-                continue;
-            };
-            let (from, to) = (weight.to_string(), endpoint.weight.to_string());
-            let key = format!("weight of endpoint `{}`", endpoint.address);
-            self.note(subject, key, What::Changed { from, to });
+        for is in &new.endpoints {
+            if let Some(was) = was.get(&is.address) {
+                self.endpoint(subject, was, is);
+            }
         }
         let label = |credential: &Credential| match &credential.name {
             Some(name) => format!("{name}: {credential}"),
@@ -216,6 +210,27 @@ impl Diff {
             ..upstream.clone()
         };
         self.fields(subject, "", &rest(old), &rest(new));
+    }
+
+    fn endpoint(&mut self, subject: &Subject, was: &Endpoint, is: &Endpoint) {
+        let some = |endpoint: &Endpoint| {
+            [
+                ("weight", Some(endpoint.weight.to_string())),
+                ("zone", endpoint.zone.as_ref().map(ToString::to_string)),
+                ("max_requests", endpoint.max_requests.map(|n| n.to_string())),
+            ]
+        };
+        for ((name, old), (_, new)) in some(was).into_iter().zip(some(is)) {
+            let what = match (old, new) {
+                (old, new) if old == new => continue,
+                (Some(from), Some(to)) => What::Changed { from, to },
+                (None, Some(new)) => What::Added(new),
+                (Some(old), None) => What::Removed(old),
+                (None, None) => continue,
+            };
+            let key = format!("{name} of endpoint `{}`", is.address);
+            self.note(subject, key, what);
+        }
     }
 
     /// What came and went of a list whose order means nothing.

@@ -192,6 +192,14 @@ pub(crate) fn request_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     Ok(path)
 }
 
+/// A path with or without a query.
+pub(crate) fn request_target<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<String, D::Error> {
+    let RequestTarget(target) = read(deserializer)?;
+    Ok(target)
+}
+
 /// A pattern that the path of a request can match.
 pub(crate) fn path_pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Glob, D::Error> {
     let glob = Glob::deserialize(deserializer)?;
@@ -356,5 +364,34 @@ impl FromStr for RequestPath {
             return refuse(format!("write {} percent-encoded", shown(&c.to_string())));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+struct RequestTarget(String);
+
+impl Text for RequestTarget {
+    const EXPECTED: &'static str = "a path such as `/health`";
+}
+
+impl FromStr for RequestTarget {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (path, query) = match text.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (text, None),
+        };
+        let RequestPath(_) = path.parse()?;
+        // As in a path, except that a query may have further question marks.
+        let wrong = |c: &char| !c.is_ascii_graphic() || *c == '#';
+        match query.and_then(|query| query.chars().find(wrong)) {
+            Some(c) => Err(Invalid::new(format!(
+                "{} is not a path: write {} percent-encoded",
+                shown(text),
+                shown(&c.to_string())
+            ))),
+            None if text.parse::<http::uri::PathAndQuery>().is_ok() => Ok(Self(text.to_owned())),
+            None => Err(Invalid::new(format!("{} is not a path", shown(text)))),
+        }
     }
 }

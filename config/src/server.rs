@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::field;
-use crate::unit::{Duration, Secret, Size};
+use crate::unit::{Duration, Name, Secret, Size};
 
 mod changes;
 mod text;
@@ -33,6 +33,11 @@ pub struct Server {
     /// Worker threads, each with its own sockets, upstream connections and ring.
     /// Default: `auto`, one per processor that the process may use.
     pub workers: Workers,
+    /// Where the proxy stands. Requests go to endpoints whose `zone` this is, and to those
+    /// without one, until less than about 70 percent of them can take requests; from there
+    /// on more and more go elsewhere. Default: none, which is near to all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Name>,
     /// How long a stop waits for requests in flight. Default: `30s`.
     pub drain_timeout: Duration,
     /// Unix socket over which a new process takes over the listening sockets of a
@@ -256,6 +261,7 @@ impl Default for Server {
             admin: Admin::default(),
             transport: Transport::default(),
             workers: Workers::default(),
+            zone: None,
             drain_timeout: Duration::seconds(30),
             upgrade_socket: None,
             log: Log::default(),

@@ -6,21 +6,43 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::field;
-use crate::unit::{Duration, HostPort, Weight};
+use crate::unit::{Duration, HostPort, Name, Weight};
 
+mod balance;
 mod credential;
 mod endpoint;
+mod health;
 
+pub use balance::{Affinity, Balance};
 pub use credential::{Credential, Kind as CredentialKind};
+pub use health::{Ejection, EjectionRules, ErrorRate, HealthCheck, Status};
 
 /// A named set of equal servers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
-    /// The servers, chosen in proportion to their weights. At least one, at most 1024.
+    /// The servers, 1 to 1024 of them.
     #[serde(deserialize_with = "field::at_least_one")]
     #[schemars(length(min = 1, max = 1024))]
     pub endpoints: Vec<Endpoint>,
+    /// How one of them is chosen. Default: `round_robin`.
+    #[serde(default)]
+    pub balance: Balance,
+    /// What requests have in common that go to the same endpoint. For `balance: hash`
+    /// only, which needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+    /// In what time an endpoint that was left alone, or failed its checks, gets back to
+    /// its full share; it begins with a tenth. Default: at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<Duration>,
+    /// When an endpoint is left alone after failures, or `off`. Default: after 5 in a
+    /// row, for `10s`.
+    #[serde(default)]
+    pub ejection: Ejection,
+    /// How the endpoints are checked when no request tells. Default: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     /// What the endpoints speak. Default: `http1`.
     #[serde(default)]
     pub protocol: Protocol,
@@ -50,7 +72,7 @@ pub struct Upstream {
     pub timeouts: Timeouts,
 }
 
-/// One server. Written as `127.0.0.1:8000`, or as a mapping with a weight.
+/// One server. Written as `127.0.0.1:8000`, or as a mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Host name or IP address, and port. A name is looked up when the
@@ -58,6 +80,12 @@ pub struct Endpoint {
     pub address: HostPort,
     /// Share of the requests, relative to the other endpoints. Default: 1.
     pub weight: Weight,
+    /// Where it stands. It gets requests when those of the proxy's own `server.zone` are
+    /// not enough, or none. Default: near.
+    pub zone: Option<Name>,
+    /// How many requests of this process it may have in flight, 1 to 1000000; past that
+    /// they go to others, or are answered with 503. Default: any number.
+    pub max_requests: Option<u32>,
 }
 
 /// What an upstream speaks.

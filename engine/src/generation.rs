@@ -18,7 +18,7 @@ use crate::materials::Machine;
 use crate::telemetry::{Held, RouteMetrics, Telemetry};
 use crate::tls::{self, Acceptors, CertificateError};
 use crate::transport::Transport;
-use crate::upstream::{self, Upstream};
+use crate::upstream::{self, Upstream, Workshop};
 
 /// A generation of the configuration.
 pub struct Generation {
@@ -57,8 +57,15 @@ impl Generation {
         let acceptors = tls::acceptors(&config.server.listen, &files)
             .map_err(|error| errors.push(BuildError::Certificate(error)));
         let mut upstreams = Vec::with_capacity(config.upstreams.len());
+        let workshop = Workshop {
+            transport,
+            zone: config.server.zone.as_ref(),
+            files: &files,
+            telemetry,
+            shared,
+        };
         for (name, upstream) in &config.upstreams {
-            match Upstream::build(name.as_str(), upstream, transport, &files, telemetry) {
+            match Upstream::build(name.as_str(), upstream, &workshop) {
                 Ok(upstream) => upstreams.push(upstream),
                 Err(error) => errors.push(BuildError::Upstream(error)),
             }

@@ -1,4 +1,4 @@
-//! Fetches the key sets of token issuers, on a thread of its own.
+//! Fetches the key sets of token issuers.
 //!
 //! No request ever waits for a fetch: tokens are judged by the keys that are there. What
 //! is due, and when it is tried again, [`KeySet`] knows; here it is only done. Everything
@@ -7,13 +7,11 @@
 
 mod fetch;
 
-use std::io;
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use penstock_plugins::jwt::KeySet;
-use tokio::task::LocalSet;
 use tracing::{debug, info, warn};
 
 use crate::clock;
@@ -22,21 +20,6 @@ use crate::live::Live;
 /// How often it is looked whether something is due: how long an unknown key waits for
 /// its fetch to begin.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// Fetches what is due until the server is gone.
-///
-/// # Errors
-/// There can be no more threads.
-pub fn start(live: &Arc<Live>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let live = Arc::downgrade(live);
-    thread::Builder::new()
-        .name("key-sets".into())
-        .spawn(move || LocalSet::new().block_on(&runtime, look(live)))?;
-    Ok(())
-}
 
 /// Waits until every key set has its keys, but not for long: a server whose issuer does
 /// not answer serves those whom it knows otherwise.
@@ -51,7 +34,8 @@ pub fn wait(live: &Live, longest: Duration) {
     }
 }
 
-async fn look(live: Weak<Live>) {
+/// Fetches what is due until the server is gone. Runs in a set of local tasks.
+pub(crate) async fn look(live: Weak<Live>) {
     while let Some(server) = live.upgrade() {
         for set in server.shared().alive::<KeySet>() {
             if set.is_due(clock::now()) {

@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod background;
 pub mod clock;
 pub mod commands;
 pub mod edge;
 pub mod files;
 pub mod generation;
 pub mod handout;
+pub mod health_checks;
 pub mod history;
 pub mod key_sets;
 pub mod listen;

@@ -31,6 +31,7 @@ mod replay;
 mod request;
 mod respond;
 mod stored;
+mod unavailable;
 
 pub use attempt::TRIES_MAX;
 pub use context::Context;

@@ -12,6 +12,7 @@ use penstock_config::server::{Admin, Workers};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::background;
 use crate::generation::BuildErrors;
 use crate::key_sets;
 use crate::listen::{self, ListenError, Listening};
@@ -73,7 +74,7 @@ impl Server {
         };
         let live = Live::new(config, source, transport, telemetry.clone());
         let live = Arc::new(live.map_err(StartError::Build)?);
-        key_sets::start(&live).map_err(StartError::Io)?;
+        background::start(&live).map_err(StartError::Io)?;
         key_sets::wait(&live, KEY_SETS_WAIT);
         let listening = open_all(&live.load().config, count, inherited)?;
         let (stage, watched) = watch::channel(Stage::Serving);

@@ -15,6 +15,7 @@ use prometheus::{
 };
 
 mod answers;
+mod endpoints;
 mod firewall;
 mod limits;
 pub mod log;
@@ -24,7 +25,9 @@ mod rings;
 mod routes;
 mod upstreams;
 
+use crate::clock;
 use answers::Answers;
+use endpoints::Endpoints;
 use firewall::Firewall;
 use limits::Limits;
 pub use reloads::Reloads;
@@ -47,6 +50,7 @@ pub struct Telemetry {
     ring_families: Rings,
     shared: Mutex<Option<Arc<Shared>>>,
     answers: Answers,
+    endpoints: Endpoints,
     limits: Limits,
     firewall: Firewall,
 
@@ -91,6 +95,7 @@ impl Telemetry {
         Ok(Telemetry {
             ring_families: Rings::new(&families)?,
             answers: Answers::new(&families)?,
+            endpoints: Endpoints::new(&families)?,
             firewall: Firewall::new(&families)?,
             rings: Mutex::new(Vec::new()),
             shared: Mutex::new(None),
@@ -165,7 +170,8 @@ impl Telemetry {
         lock(&self.rings).push((worker.to_string(), metrics));
     }
 
-    /// Shows what is kept there from now on: stored answers, limits, the firewall's counts.
+    /// Shows what is kept there from now on: stored answers, endpoints, limits, the
+    /// firewall's counts.
     pub fn watch_shared(&self, shared: Arc<Shared>) {
         self.firewall.watch(&shared);
         *lock(&self.shared) = Some(shared);
@@ -184,6 +190,7 @@ impl Telemetry {
         let shared = lock(&self.shared);
         if let Some(shared) = shared.as_ref() {
             self.answers.show(shared);
+            self.endpoints.show(shared, clock::now());
             self.limits.show(shared);
             self.firewall.show();
         }

@@ -4,34 +4,32 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::HeaderValue;
-use penstock_config::unit::HostPort;
+use penstock_config::unit::{HostPort, Name};
 use penstock_config::upstream as config;
-use penstock_plugins::split::Distribution;
-use pingora_core::protocols::{ALPN, TcpKeepalive};
-use pingora_core::upstreams::peer::HttpPeer;
+use penstock_plugins::balance::{self, Member, Pool};
+use penstock_plugins::{Exchange, Shared};
 use pingora_core::utils::tls::{WrappedX509, parse_x509};
+use pingora_http::RequestHeader;
 use rustls::pki_types::CertificateDer;
 
 use crate::files::Files;
 use crate::materials::Machine;
 use crate::telemetry::{Telemetry, UpstreamMetrics};
 use crate::tls::{AUTHORITIES_BYTES_MAX, Authorities};
-use crate::transport::{Transport, ring_alpn};
+use crate::transport::Transport;
 
 mod credential;
+mod endpoint;
+mod settings;
 
 pub use credential::{Credential, CredentialError, Credentials};
-
-/// Streams that may share one HTTP/2 connection to an upstream.
-const HTTP2_STREAMS_MAX: usize = 100;
-
-/// How often an idle HTTP/2 connection to an upstream is checked.
-const HTTP2_PING: Duration = Duration::from_secs(30);
+use endpoint::Common;
+pub use endpoint::{Endpoint, Standing};
 
 /// A named set of equal servers.
 pub struct Upstream {
@@ -45,29 +43,23 @@ pub struct Upstream {
     pub credentials: Option<Credentials>,
     /// Its counters.
     pub metrics: Arc<UpstreamMetrics>,
-    endpoints: Distribution<Arc<Endpoint>>,
+    /// Its endpoints, to choose from.
+    pub pool: Pool<Arc<Endpoint>>,
+    affinity: Option<config::Affinity>,
 }
 
-/// One address of an upstream.
-#[derive(Clone, Debug)]
-pub struct Endpoint {
-    /// Place among the upstream's addresses.
-    pub index: usize,
-    /// As the configuration names it, for logs.
-    pub label: Arc<str>,
-    peer: HttpPeer,
-}
-
-impl Endpoint {
-    /// The address to connect to.
-    pub fn address(&self) -> String {
-        self.peer._address.to_string()
-    }
-
-    /// The peer to connect to.
-    pub fn peer(&self) -> Box<HttpPeer> {
-        Box::new(self.peer.clone())
-    }
+/// What upstreams are built with, beside what is written of them.
+pub struct Workshop<'a> {
+    /// How bytes are moved.
+    pub transport: Transport,
+    /// Where the proxy stands.
+    pub zone: Option<&'a Name>,
+    /// Reads files.
+    pub files: &'a Files,
+    /// Where counters are.
+    pub telemetry: &'a Telemetry,
+    /// What generations share.
+    pub shared: &'a Shared,
 }
 
 impl Upstream {
@@ -78,14 +70,13 @@ impl Upstream {
     pub fn build(
         name: &str,
         upstream: &config::Upstream,
-        transport: Transport,
-        files: &Files,
-        telemetry: &Telemetry,
+        workshop: &Workshop<'_>,
     ) -> Result<Upstream, BuildError> {
         let refuse = |cause| BuildError {
             upstream: name.to_owned(),
             cause,
         };
+        let files = workshop.files;
         let trust = upstream
             .tls
             .as_ref()
@@ -93,26 +84,7 @@ impl Upstream {
             .map(|path| Trust::read(path, files))
             .transpose();
         let trust = trust.map_err(refuse)?;
-        let mut endpoints = Vec::new();
-        for endpoint in &upstream.endpoints {
-            let addresses = look_up(&endpoint.address).map_err(refuse)?;
-            for address in addresses {
-                let peer = peer(
-                    address,
-                    &endpoint.address,
-                    upstream,
-                    trust.as_ref(),
-                    transport,
-                );
-                let label = endpoint.address.to_string().into();
-                let built = Endpoint {
-                    index: endpoints.len(),
-                    label,
-                    peer,
-                };
-                endpoints.push((endpoint.weight, Arc::new(built)));
-            }
-        }
+        let members = members(name, upstream, trust.as_ref(), workshop).map_err(refuse)?;
         let credentials = Credentials::read(&upstream.credentials, &Machine(files))
             .map_err(|error| refuse(Cause::Credential(error)))?;
         let host = upstream
@@ -125,27 +97,77 @@ impl Upstream {
             host: host.map_err(|_| refuse(Cause::Host))?,
             http2: upstream.protocol != config::Protocol::Http1,
             credentials,
-            metrics: telemetry.upstream(name),
-            endpoints: Distribution::new(endpoints).map_err(|_| refuse(Cause::NoWeight))?,
+            metrics: workshop.telemetry.upstream(name),
+            pool: Pool::new(settings::of(upstream), members)
+                .map_err(|_| refuse(Cause::NoWeight))?,
+            affinity: upstream.affinity.clone(),
         })
     }
 
-    /// The endpoints that can be picked, with their shares in percent.
-    pub fn endpoints(&self) -> impl Iterator<Item = (f64, &Arc<Endpoint>)> {
-        self.endpoints.shares()
+    /// The endpoints that can be chosen with their shares in percent: those that are near
+    /// of what stays near, the others of what does not.
+    pub fn endpoints(&self) -> impl Iterator<Item = (f64, &Member<Arc<Endpoint>>)> {
+        let weight = |member: &Member<_>| f64::from(member.weight.get());
+        let all = |near: bool| -> f64 {
+            let alike = self.pool.members().filter(|member| member.near == near);
+            alike.map(weight).sum()
+        };
+        let (near, far) = (all(true), all(false));
+        self.pool.members().map(move |member| {
+            let all = if member.near { near } else { far };
+            (weight(member) * 100.0 / all, member)
+        })
     }
 
-    /// The endpoint whose turn it is, among those not in `tried`; if all are, the one
-    /// whose turn it is.
-    pub fn pick(&self, tried: &[usize]) -> &Arc<Endpoint> {
-        if tried.is_empty() {
-            return self.endpoints.pick();
+    /// What a request has in common with those that go to the same endpoint, if that
+    /// matters here.
+    pub fn key(&self, head: &RequestHeader, exchange: &Exchange) -> Option<u64> {
+        match self.affinity.as_ref()? {
+            config::Affinity::Header(name) => {
+                let value = head.headers.get(name.as_str())?;
+                Some(balance::hash(value.as_bytes()))
+            }
+            config::Affinity::Consumer => {
+                let identity = exchange.identity()?;
+                Some(balance::hash(identity.consumer.as_bytes()))
+            }
         }
-        let fresh = self
-            .endpoints
-            .pick_excluding(|endpoint| tried.contains(&endpoint.index));
-        fresh.unwrap_or_else(|| self.endpoints.pick())
     }
+}
+
+/// The endpoints with all their addresses.
+fn members(
+    name: &str,
+    upstream: &config::Upstream,
+    trust: Option<&Trust>,
+    workshop: &Workshop<'_>,
+) -> Result<Vec<Member<Arc<Endpoint>>>, Cause> {
+    let common = Common {
+        name,
+        upstream,
+        trust,
+        transport: workshop.transport,
+        shared: workshop.shared,
+    };
+    let mut members = Vec::new();
+    for written in &upstream.endpoints {
+        let near = match (&written.zone, workshop.zone) {
+            (Some(its), Some(own)) => its == own,
+            _ => true,
+        };
+        for address in look_up(&written.address)? {
+            let endpoint = Endpoint::new(&written.address, address, &common);
+            members.push(Member {
+                weight: written.weight,
+                near,
+                requests_max: written.max_requests.and_then(NonZeroU32::new),
+                vitals: endpoint.standing.vitals.clone(),
+                seed: endpoint.seed,
+                target: Arc::new(endpoint),
+            });
+        }
+    }
+    Ok(members)
 }
 
 fn look_up(address: &HostPort) -> Result<Vec<SocketAddr>, Cause> {
@@ -169,58 +191,6 @@ fn look_up(address: &HostPort) -> Result<Vec<SocketAddr>, Cause> {
         )));
     }
     Ok(addresses)
-}
-
-fn peer(
-    address: SocketAddr,
-    named: &HostPort,
-    upstream: &config::Upstream,
-    trust: Option<&Trust>,
-    transport: Transport,
-) -> HttpPeer {
-    // Pingora checks no certificate at all when the name is empty, so there is always one.
-    let name = match &upstream.tls {
-        Some(tls) => tls
-            .server_name
-            .clone()
-            .unwrap_or_else(|| named.host().to_owned()),
-        None => String::new(),
-    };
-    let mut peer = HttpPeer::new(address, upstream.tls.is_some(), name);
-    let options = &mut peer.options;
-    options.connection_timeout = Some(upstream.timeouts.connect.get());
-    options.total_connection_timeout = Some(upstream.timeouts.connect.get());
-    options.read_timeout = Some(upstream.timeouts.read.get());
-    options.write_timeout = Some(upstream.timeouts.write.get());
-    options.idle_timeout = Some(upstream.timeouts.idle.get());
-    options.max_h2_streams = HTTP2_STREAMS_MAX;
-    options.tcp_keepalive = Some(TcpKeepalive {
-        idle: Duration::from_secs(60),
-        interval: Duration::from_secs(10),
-        count: 6,
-        user_timeout: Duration::ZERO,
-    });
-    options.alpn = match upstream.protocol {
-        config::Protocol::Http1 if upstream.tls.is_none() && transport == Transport::IoUring => {
-            ring_alpn()
-        }
-        config::Protocol::Http1 => ALPN::H1,
-        config::Protocol::Http2 => ALPN::H2,
-        config::Protocol::Auto => ALPN::H2H1,
-    };
-    if upstream.protocol != config::Protocol::Http1 {
-        options.h2_ping_interval = Some(HTTP2_PING);
-    }
-    if let Some(tls) = &upstream.tls {
-        options.verify_cert = tls.verify != config::Verify::None;
-        options.verify_hostname = tls.verify == config::Verify::Full;
-        if let Some(trust) = trust {
-            options.ca = Some(trust.authorities.clone());
-        }
-    }
-    // Pingora's pool does not tell connections apart by whom they trust.
-    peer.group_key = trust.map_or(0, |trust| trust.digest);
-    peer
 }
 
 /// Authorities read from a file.

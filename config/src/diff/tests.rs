@@ -271,3 +271,23 @@ fn ten_thousand_routes_are_compared() {
     let diff = Diff::new(&config(&text(0)), &config(&text(9_990)));
     assert_eq!(diff.summary(), "10 routes moved");
 }
+
+#[test]
+fn what_endpoints_are_allowed_and_how_they_are_chosen_is_told() {
+    let config = |endpoint: &str, rest: &str| {
+        let text = format!("upstreams:\n  a:\n    endpoints: [{endpoint}]\n{rest}");
+        parse(&text).unwrap()
+    };
+    let old = config("{ address: \"h:1\", zone: x, max_requests: 3 }", "");
+    let rest = "    balance: least_busy\n    ejection: off\n";
+    let new = config("{ address: \"h:1\", zone: y }", rest);
+    let told = Diff::new(&old, &new).to_string();
+    for line in [
+        "upstream `a`: zone of endpoint `h:1` x → y\n",
+        "upstream `a`: max_requests of endpoint `h:1` removed (was 3)\n",
+        "upstream `a`: balance round_robin → least_busy\n",
+        "upstream `a`: ejection ",
+    ] {
+        assert!(told.contains(line), "{line} is missing: {told}");
+    }
+}

@@ -3,6 +3,102 @@
 use super::*;
 use crate::parse;
 
+fn refused(upstream: &str) -> String {
+    let text = format!("upstreams:\n  a:\n    endpoints: [\"h:1\"]\n{upstream}");
+    match parse(&text) {
+        Ok(config) => panic!("{upstream} was read as {config:?}"),
+        Err(report) => report.render("f", &text),
+    }
+}
+
+#[test]
+fn what_makes_no_sense_of_a_choice_is_refused_at_its_place() {
+    for (upstream, wanted) in [
+        ("    balance: hash\n", "f:4:14: `hash` needs `affinity`"),
+        (
+            "    affinity: consumer\n",
+            "f:4:5: `affinity` has no effect with `balance: round_robin`",
+        ),
+        (
+            "    balance: latency\n    affinity: { header: x-a }\n",
+            "f:5:5: `affinity` has no effect with `balance: latency`",
+        ),
+        (
+            "    balance: hash\n    affinity: { header: x-a, consumer: 1 }\n",
+            "f:5:15: exactly one of the keys",
+        ),
+        ("    balance: hash\n    affinity: tenant\n", "f:5:15:"),
+        ("    balance: random\n", "f:4:14:"),
+        ("    slow_start: 5\n", "f:4:17:"),
+        (
+            "    ejection: never\n",
+            "f:4:15: `never` is neither `off` nor",
+        ),
+        (
+            "    ejection: { failures: 0 }\n",
+            "f:4:27: `0` is out of range",
+        ),
+        (
+            "    ejection: { max_percent: 101 }\n",
+            "f:4:30: `101` is out of range",
+        ),
+        (
+            "    ejection: { time: 1m, max_time: 30s }\n",
+            "f:4:37: an endpoint is left alone for `1m` at first, and for `30s` at most",
+        ),
+        ("    ejection: { time: 1h }\n", "f:4:23:"),
+        (
+            "    ejection: { error_rate: { percent: 0 } }\n",
+            "f:4:40: `0` is out of range",
+        ),
+        (
+            "    health_check: { path: health }\n",
+            "f:4:27: `health` is not a path",
+        ),
+        ("    health_check: { path: \"/a?b#c\" }\n", "f:4:27:"),
+        ("    health_check: { statuses: [] }\n", "f:4:31:"),
+        (
+            "    health_check: { statuses: [100] }\n",
+            "f:4:32: `100` is out of range",
+        ),
+        (
+            "    health_check: { healthy: 0 }\n",
+            "f:4:30: `0` is out of range",
+        ),
+    ] {
+        let told = refused(upstream);
+        assert!(told.contains(wanted), "{upstream}{told}");
+    }
+    let text = "upstreams:\n  a:\n    endpoints: [{ address: \"h:1\", max_requests: 0 }]\n";
+    let told = parse(text).unwrap_err().render("f", text);
+    assert!(told.contains("`0` is out of range"), "{told}");
+}
+
+#[test]
+fn what_is_said_of_endpoints_reads_back() {
+    let text = "server: { zone: a }\nupstreams:\n  a:\n    endpoints: [{ address: \"h:1\", zone: b, max_requests: 7 }]\n    balance: hash\n    affinity: consumer\n    slow_start: 1m\n    ejection: off\n    health_check: { path: \"/a?b=c\" }\n";
+    let config = parse(text).unwrap();
+    let upstream = &config.upstreams["a"];
+    assert_eq!(upstream.ejection, Ejection::Off);
+    assert_eq!(upstream.affinity, Some(Affinity::Consumer));
+    let check = upstream.health_check.as_ref().unwrap();
+    assert_eq!((check.path.as_str(), check.unhealthy), ("/a?b=c", 3));
+    let yaml = crate::to_yaml(&config);
+    assert_eq!(parse(&yaml).unwrap(), config, "{yaml}");
+    let json = serde_json::to_string(&config).unwrap();
+    assert_eq!(
+        serde_json::from_str::<crate::Config>(&json).unwrap(),
+        config
+    );
+    assert_eq!(
+        parse("upstreams:\n  a: { endpoints: [\"h:1\"], ejection: false }\n")
+            .unwrap()
+            .upstreams["a"]
+            .ejection,
+        Ejection::Off
+    );
+}
+
 fn credentials(text: &str) -> Result<Vec<Credential>, String> {
     let text = format!("upstreams:\n  a:\n    endpoints: [\"h:1\"]\n    credentials: {text}\n");
     match parse(&text) {

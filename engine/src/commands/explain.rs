@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write};
 
 use penstock_config::route::{Match, PathMatch};
-use penstock_config::upstream::{self as config, Protocol, Verify};
+use penstock_config::upstream::{self as config, Ejection, Protocol, Verify};
 use penstock_plugins::chain::Entry;
 use penstock_plugins::{Chain, Route, Target};
 
@@ -82,12 +82,19 @@ fn upstream(
 ) -> fmt::Result {
     writeln!(f, "upstream `{}`", upstream.name)?;
     writeln!(f, "  speaks {}", Spoken(configured))?;
-    for (percent, endpoint) in upstream.endpoints() {
-        let address = endpoint.address();
-        let share = Percent(percent);
-        match *endpoint.label == *address {
-            true => writeln!(f, "  {share} to {address}")?,
-            false => writeln!(f, "  {share} to {address} ({})", endpoint.label)?,
+    balance(f, configured)?;
+    for (percent, member) in upstream.endpoints() {
+        let address = member.target.address().to_string();
+        write!(f, "  {} to {address}", Percent(percent))?;
+        if *member.target.label != *address {
+            write!(f, " ({})", member.target.label)?;
+        }
+        if !member.near {
+            f.write_str(" of what the own zone cannot take")?;
+        }
+        match member.requests_max {
+            Some(most) => writeln!(f, ", at most {most} at a time")?,
+            None => writeln!(f)?,
         }
     }
     let credentials = upstream.credentials.iter().flat_map(|all| all.shares());
@@ -109,6 +116,38 @@ fn upstream(
         "  timeouts: connect {}, read {}, write {}, idle {}",
         timeouts.connect, timeouts.read, timeouts.write, timeouts.idle
     )
+}
+
+fn balance(f: &mut fmt::Formatter<'_>, configured: &config::Upstream) -> fmt::Result {
+    write!(f, "  balance: {}", configured.balance.as_str())?;
+    if let Some(affinity) = &configured.affinity {
+        write!(f, " by {affinity}")?;
+    }
+    if let Some(time) = configured.slow_start {
+        write!(f, ", slow start in {time}")?;
+    }
+    match &configured.ejection {
+        Ejection::Off => writeln!(f, "\n  ejection: off")?,
+        Ejection::On(rules) => {
+            write!(f, "\n  ejection: after {} failures", rules.failures)?;
+            if let Some(rate) = &rules.error_rate {
+                let (percent, requests, window) = (rate.percent, rate.requests, rate.window);
+                write!(f, " or {percent} % of {requests} requests in {window}")?;
+            }
+            let (time, most, percent) = (rules.time, rules.max_time, rules.max_percent);
+            writeln!(f, ", for {time} to {most}, at most {percent} % of them")?;
+        }
+    }
+    match &configured.health_check {
+        Some(check) => {
+            let (path, interval, timeout) = (&check.path, check.interval, check.timeout);
+            writeln!(
+                f,
+                "  health check: GET {path} every {interval}, within {timeout}"
+            )
+        }
+        None => Ok(()),
+    }
 }
 
 struct Percent(f64);

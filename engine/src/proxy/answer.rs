@@ -12,7 +12,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::{FailToProxy, Session};
 
 use super::context::Context;
-use super::{credentials, edits, replay, respond, stored};
+use super::{attempt, credentials, edits, replay, respond, stored};
 
 /// The upstream's head, on its way to the client.
 pub(super) fn head(
@@ -25,6 +25,7 @@ pub(super) fn head(
         return Ok(());
     }
     ctx.attempts.answered = true;
+    attempt::answered(ctx, head);
     ctx.status = head.status.as_u16();
     stored::record_head(ctx, head);
     let generation = ctx.generation();

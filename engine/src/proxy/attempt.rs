@@ -5,16 +5,20 @@
 //! happens when an upstream closes it just as the request is sent (RFC 9110 section
 //! 9.2.2 and RFC 9112 section 9.3.1 on retrying).
 
+use std::fmt::Display;
+
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use penstock_plugins::balance::{Ask, Change, Verdict};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result, RetryType};
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::body::Body;
 use super::context::Context;
-use super::{credentials, edits};
+use super::{credentials, edits, unavailable};
+use crate::clock;
 
 /// Tries in all, those over closed connections included. Pingora's own loop stops there
 /// as well.
@@ -22,14 +26,34 @@ pub const TRIES_MAX: usize = 16;
 
 /// The peer for the next try.
 pub(super) fn next_peer(ctx: &mut Context) -> Result<Box<HttpPeer>> {
+    // The try before has ended: it is not in flight while the next endpoint is chosen.
+    ctx.attempts.flight = None;
     let Some(upstream) = ctx.upstream() else {
         return Error::e_explain(ErrorType::InternalError, "the request has no target");
     };
-    let endpoint = upstream.pick(&ctx.attempts.failed).clone();
-    let peer = endpoint.peer();
-    ctx.attempts.endpoint = Some(endpoint);
-    ctx.attempts.made += 1;
-    Ok(peer)
+    let ask = Ask {
+        now: clock::now(),
+        key: ctx.attempts.key,
+        tried: &ctx.attempts.failed,
+    };
+    match upstream.pool.enter(ask) {
+        Ok((member, flight)) => {
+            let endpoint = member.target.clone();
+            let peer = endpoint.peer();
+            ctx.attempts.endpoint = Some(endpoint);
+            ctx.attempts.flight = Some(flight);
+            ctx.attempts.made += 1;
+            Ok(peer)
+        }
+        Err(none) => {
+            upstream.metrics.unavailable.inc();
+            let refusal = unavailable::refusal(&none, ask.now);
+            let status = ErrorType::HTTPStatus(refusal.status.as_u16());
+            let error = Error::explain(status, refusal.reason.clone().into_owned());
+            ctx.refusal = Some(refusal);
+            Err(error)
+        }
+    }
 }
 
 /// A connection is there, new or reused.
@@ -49,6 +73,7 @@ pub(super) fn connect_failed(ctx: &mut Context, mut error: Box<Error>) -> Box<Er
     if let Some(upstream) = ctx.upstream() {
         upstream.metrics.connect_failed.inc();
     }
+    judge(ctx, Verdict::Bad, &error);
     ctx.attempts.counted += 1;
     let again = ctx.attempts.counted < ctx.attempts_max() && ctx.attempts.made < TRIES_MAX;
     give_up_endpoint(ctx, &error, again);
@@ -78,6 +103,9 @@ pub(super) fn failed(
         && !ctx.attempts.answered
         && ctx.attempts_max() > 1
         && ctx.attempts.made < TRIES_MAX;
+    if upstream_failed && !was_closed {
+        judge(ctx, Verdict::Bad, &error);
+    }
     if upstream_failed && !again {
         give_up_endpoint(ctx, &error, false);
     }
@@ -85,12 +113,61 @@ pub(super) fn failed(
     error
 }
 
+/// The head of the answer is there, which says how the endpoint does.
+pub(super) fn answered(ctx: &mut Context, head: &ResponseHeader) {
+    let now = clock::now();
+    let verdict = match head.status.as_u16() {
+        500 | 502..=504 => Verdict::Bad,
+        429 => Verdict::Unclear,
+        _ => Verdict::Good,
+    };
+    // To fail quickly must not attract requests.
+    if let (Verdict::Good, Some(flight)) = (verdict, &ctx.attempts.flight) {
+        flight.first_byte(now);
+    }
+    judge(ctx, verdict, &head.status);
+    let Some(until) = unavailable::pause_asked(head, now) else {
+        return;
+    };
+    let (Some(upstream), Some(flight)) = (ctx.upstream(), &ctx.attempts.flight) else {
+        return;
+    };
+    if upstream.pool.pause(flight, until, now) {
+        let endpoint = ctx
+            .attempts
+            .endpoint
+            .as_ref()
+            .map(|endpoint| &*endpoint.label);
+        let time = until.saturating_sub(now);
+        info!(upstream = upstream.name.as_str(), endpoint, status = %head.status, ?time, "endpoint asks for a pause");
+    }
+}
+
+/// Takes down how the endpoint did, and says so if it is ejected or back.
+fn judge(ctx: &mut Context, verdict: Verdict, reason: &dyn Display) {
+    let Some(mut flight) = ctx.attempts.flight.take() else {
+        return;
+    };
+    if let (Some(upstream), Some(endpoint)) = (ctx.upstream(), &ctx.attempts.endpoint) {
+        let (upstream, pool) = (upstream.name.as_str(), &upstream.pool);
+        let endpoint = &*endpoint.label;
+        match pool.judge(&mut flight, verdict, clock::now()) {
+            Some(Change::Ejected(time)) => {
+                warn!(upstream, endpoint, %reason, ?time, "endpoint ejected");
+            }
+            Some(Change::Returned) => info!(upstream, endpoint, "endpoint is back"),
+            None => {}
+        }
+    }
+    ctx.attempts.flight = Some(flight);
+}
+
 /// Leaves the endpoint out of this request's further tries, and says so once.
 fn give_up_endpoint(ctx: &mut Context, error: &Error, again: bool) {
     let Some(endpoint) = ctx.attempts.endpoint.clone() else {
         return;
     };
-    ctx.attempts.failed.push(endpoint.index);
+    ctx.attempts.failed.push(endpoint.seed);
     if again {
         let upstream = ctx.upstream().map(|upstream| upstream.name.as_str());
         warn!(upstream, endpoint = &*endpoint.label, %error, "attempt failed, trying another endpoint");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use penstock_plugins::balance::Flight;
 use penstock_plugins::cache::Recorder;
 use penstock_plugins::{Arrival, Dialect, Exchange, Outcome, Readers, Refusal, Target};
 
@@ -58,10 +59,14 @@ pub struct Context {
 pub struct Attempts {
     /// The endpoint of the try under way, or of the last one.
     pub endpoint: Option<Arc<Endpoint>>,
+    /// The try under way, or the last one, as its endpoint counts it.
+    pub(super) flight: Option<Flight>,
+    /// What the choice of an endpoint goes by, where it goes by the request.
+    pub(super) key: Option<u64>,
     /// What the upstream was last asked with.
     pub credential: Option<Arc<Credential>>,
-    /// Places of the endpoints that failed.
-    pub failed: Vec<usize>,
+    /// Seeds of the endpoints that failed.
+    pub failed: Vec<u64>,
     /// Tries that count: one over a connection that turned out to be closed does not.
     pub counted: usize,
     /// Tries in all.

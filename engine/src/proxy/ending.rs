@@ -18,6 +18,7 @@ pub(super) fn end(session: &mut Session, error: Option<&Error>, ctx: &mut Contex
     // Pingora goes on with the client's own session: it decides on keep-alive.
     replay::restore(session, ctx);
     ctx.body = None;
+    ctx.attempts.flight = None;
     let outcome = ctx.outcome.unwrap_or_else(|| outcome(error));
     let duration = ctx.started.elapsed();
     count(ctx, outcome, duration);

@@ -154,6 +154,9 @@ fn look_up(
 
 /// Sends the request to its target, with the body edited for it.
 fn aim(session: &mut Session, ctx: &mut Context, target: Target) {
+    let upstream = ctx.generation.upstream(target.upstream);
+    ctx.attempts.key =
+        upstream.and_then(|upstream| upstream.key(session.req_header(), &ctx.exchange));
     if let Some(mut body) = ctx.body.take() {
         let renamed = target.model.as_ref().zip(ctx.exchange.facts());
         if let Some(edit) = renamed.and_then(|(new, facts)| facts.rename_model(new.as_str())) {

@@ -19,11 +19,14 @@ pub struct UpstreamMetrics {
     pub connect_failed: IntCounter,
     /// Attempts that failed after the connection was made.
     pub failed: IntCounter,
+    /// Requests that found no endpoint.
+    pub unavailable: IntCounter,
 }
 
 /// The family of which each upstream has its own metrics.
 pub(super) struct Upstreams {
     attempts: IntCounterVec,
+    unavailable: IntCounterVec,
     named: Named<UpstreamMetrics>,
 }
 
@@ -34,6 +37,11 @@ impl Upstreams {
                 "upstream_attempts_total",
                 "Attempts to send a request",
                 &["upstream", "result"],
+            )?,
+            unavailable: families.counters(
+                "upstream_unavailable_total",
+                "Requests refused because no endpoint could be sent any",
+                &["upstream"],
             )?,
             named: Named::new(),
         })
@@ -48,6 +56,7 @@ impl Upstreams {
                 reused,
                 connect_failed,
                 failed,
+                unavailable: self.unavailable.with_label_values(&[name]),
             }
         })
     }
@@ -59,6 +68,7 @@ impl Upstreams {
                 // An error means that there was none.
                 let _ = self.attempts.remove_label_values(&[name, result]);
             }
+            let _ = self.unavailable.remove_label_values(&[name]);
         });
     }
 }

@@ -42,9 +42,13 @@ async fn what_it_does_is_explained(transport: Transport) {
     let file = folder.path().join("penstock.yaml");
     let rest = r#"
 upstreams:
-  canary: { endpoints: ["127.0.0.1:3"], protocol: auto, tls: { server_name: a.test, verify: chain } }
+  canary: { endpoints: ["127.0.0.1:3"], balance: hash, affinity: { header: X-Session }, ejection: off, protocol: auto, tls: { server_name: a.test, verify: chain } }
   stable:
-    endpoints: [{ address: "127.0.0.1:1", weight: 2 }, "127.0.0.1:2"]
+    endpoints: [{ address: "127.0.0.1:1", weight: 2 }, { address: "127.0.0.1:2", zone: b, max_requests: 9 }]
+    balance: least_busy
+    slow_start: 30s
+    ejection: { error_rate: { percent: 30 } }
+    health_check: { interval: 5s }
     host: models.test
     timeouts: { connect: 1s, read: 2m }
 chain:
@@ -56,7 +60,7 @@ routes:
     split: [{ upstream: stable, weight: 95 }, { upstream: canary, weight: 5, model: new }]
   - { name: all, split: [{ upstream: stable }], attempts: 1 }
 "#;
-    std::fs::write(&file, config(transport, "", rest)).unwrap();
+    std::fs::write(&file, config(transport, "zone: a", rest)).unwrap();
     let said = output(command(&[
         "check",
         "--explain",
@@ -84,12 +88,17 @@ requests that no route matches
   answered with 404
 upstream `canary`
   speaks HTTP/2 or HTTP/1.1 over TLS, certificate checked and its name not, asked for as a.test
+  balance: hash by header x-session
+  ejection: off
   100 % to 127.0.0.1:3
   timeouts: connect 5s, read 10m, write 1m, idle 1m
 upstream `stable`
   speaks HTTP/1.1 in cleartext
-  66.67 % to 127.0.0.1:1
-  33.33 % to 127.0.0.1:2
+  balance: least_busy, slow start in 30s
+  ejection: after 5 failures or 30 % of 20 requests in 30s, for 10s to 5m, at most 50 % of them
+  health check: GET /health every 5s, within 2s
+  100 % to 127.0.0.1:1
+  100 % to 127.0.0.1:2 of what the own zone cannot take, at most 9 at a time
   host: models.test
   timeouts: connect 1s, read 2m, write 1m, idle 1m
 ";

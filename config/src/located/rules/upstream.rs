@@ -6,13 +6,15 @@ use super::Unique;
 use crate::located::found::Found;
 use crate::located::tree::Node;
 use crate::unit::Name;
-use crate::upstream::{Protocol, Upstream};
+use crate::upstream::{Balance, Ejection, Protocol, Upstream};
 
 pub(super) fn check(upstreams: &BTreeMap<Name, Upstream>, root: &Node, found: &mut Found) {
     for (key, node) in root.get("upstreams").into_iter().flat_map(Node::entries) {
         if let Some(upstream) = upstreams.get(key.text.as_str()) {
             endpoints(upstream, node, found);
             protocol(upstream, node, found);
+            affinity(upstream, node, found);
+            ejection(upstream, node, found);
         }
     }
 }
@@ -59,5 +61,43 @@ fn protocol(upstream: &Upstream, node: &Node, found: &mut Found) {
             "`auto` needs `tls`: which HTTP version a server speaks is agreed in the TLS handshake";
         let hint = "add `tls: {}`, or write `http1` or `http2`";
         found.at(protocol.mark, message, Some(hint.to_owned()));
+    }
+}
+
+/// A hash needs a key, and a key is of use to a hash only.
+fn affinity(upstream: &Upstream, node: &Node, found: &mut Found) {
+    let hashes = upstream.balance == Balance::Hash;
+    match (node.get("balance"), node.get("affinity")) {
+        (Some(balance), None) if hashes && !node.has_dropped("affinity") => {
+            let message = "`hash` needs `affinity`: what requests have in common that go to the same endpoint";
+            let hint = "add `affinity: { header: x-session-id }` or `affinity: consumer`";
+            found.at(balance.mark, message, Some(hint.to_owned()));
+        }
+        (_, Some(affinity)) if !hashes && !node.has_dropped("balance") => {
+            let message = format!(
+                "`affinity` has no effect with `balance: {}`",
+                upstream.balance.as_str()
+            );
+            let hint = "write `balance: hash`, or remove it";
+            found.at(affinity.heading, message, Some(hint.to_owned()));
+        }
+        _ => {}
+    }
+}
+
+fn ejection(upstream: &Upstream, node: &Node, found: &mut Found) {
+    let (Ejection::On(rules), Some(node)) = (&upstream.ejection, node.get("ejection")) else {
+        return;
+    };
+    if rules.max_time >= rules.time || node.has_dropped("time") || node.has_dropped("max_time") {
+        return;
+    }
+    if let Some(written) = node.get("max_time").or(node.get("time")) {
+        let message = format!(
+            "an endpoint is left alone for `{}` at first, and for `{}` at most",
+            rules.time, rules.max_time
+        );
+        let hint = "write a `max_time` that is no less than `time`";
+        found.at(written.mark, message, Some(hint.to_owned()));
     }
 }
