@@ -176,16 +176,17 @@ async fn a_full_endpoint_takes_no_more(transport: Transport) {
     assert_eq!(ask(&proxy).await.status, 200);
 }
 
-/// A request that is not answered, and in flight when this returns.
+/// A request that is not answered, and the only one in flight when this returns.
 async fn hold(proxy: &Proxy) -> tokio::task::JoinHandle<()> {
-    let before = in_flight(proxy);
+    // A client has its answer a little before the proxy is done with the request.
+    eventually("no other is in flight", || in_flight(proxy) == 0.0).await;
     let address = proxy.address();
     let held = tokio::spawn(async move {
         let mut client = Client::connect(address, Http::One).await;
         let stalled = with(get("/plain"), "x-simulate", "stall; at=head");
         let _ = client.try_answer(stalled).await;
     });
-    eventually("it is in flight", || in_flight(proxy) > before).await;
+    eventually("it is in flight", || in_flight(proxy) == 1.0).await;
     held
 }
 
@@ -198,6 +199,7 @@ async fn the_idle_one_is_preferred(transport: Transport) {
     let mut idle = Vec::new();
     for _ in 0..20 {
         idle.push(ask(&proxy).await.upstream().to_owned());
+        eventually("only one is held", || in_flight(&proxy) == 1.0).await;
     }
     idle.dedup();
     assert_eq!(idle.len(), 1, "the busy one got requests too");
