@@ -132,6 +132,7 @@ pub mod jwt;
 mod lanes;
 pub mod limits;
 pub mod media_type;
+pub mod preamble;
 pub mod refusal;
 pub mod request_id;
 pub mod role;
