@@ -348,6 +348,7 @@ impl Diff {
             let (from, to) = (old.attempts.to_string(), new.attempts.to_string());
             self.note(&subject, "attempts", What::Changed { from, to });
         }
+        self.fields(&subject, "retry", &old.retry, &new.retry);
     }
 
     fn split(&mut self, subject: &Subject, old: &[Target], new: &[Target]) {

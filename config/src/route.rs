@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::field;
 use crate::plugin::Plugin;
-use crate::unit::{Attempts, Glob, HeaderName, Method, ModelName, Name, Weight};
+use crate::unit::{
+    Attempts, Duration, ErrorStatus, Glob, HeaderName, Method, ModelName, Name, Weight,
+};
 
 /// One rule: what it matches, and where that goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,11 +28,48 @@ pub struct Route {
     #[schemars(length(min = 1))]
     pub split: Vec<Target>,
     /// How many endpoints are tried before the client gets an error, 1 to 10.
-    /// A request is tried again only while nothing of an answer has arrived: when no
-    /// connection could be made, or when a reused one turned out to be closed.
+    /// A request is tried again only while nothing of an answer has reached the client.
     /// With `1` the request body streams through without being kept. Default: 2.
     #[serde(default)]
     pub attempts: Attempts,
+    /// What counts as a failed attempt, besides a connection that cannot be made or
+    /// breaks.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retry: Retry,
+}
+
+/// What counts as a failed attempt. It matters while there is an attempt left: the last
+/// one's answer is passed on whatever it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// Answers with these statuses. Empty: none. Default: 429, 500, 502, 503 and 504.
+    #[serde(deserialize_with = "field::short_list::<_, _, 200>")]
+    #[schemars(length(max = 200))]
+    pub statuses: Vec<ErrorStatus>,
+    /// An answer that has not begun after this time, counted for each attempt from its
+    /// beginning. A stream begins with its first token: what comes before it (roles,
+    /// announcements, pings) is held back until then. The last attempt gets `read` of the
+    /// upstream's `timeouts` alone. Default: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_token: Option<Duration>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        let statuses = [429, 500, 502, 503, 504];
+        Self {
+            statuses: statuses
+                .into_iter()
+                .filter_map(|status| status.try_into().ok())
+                .collect(),
+            first_token: None,
+        }
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What a request must be like; all that is given must hold.

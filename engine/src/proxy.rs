@@ -27,6 +27,7 @@ mod context;
 mod credentials;
 mod edits;
 mod ending;
+mod held;
 mod replay;
 mod request;
 mod respond;
@@ -141,7 +142,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> Result<Option<Bytes>> {
         credentials::conceal_trailers(ctx, trailers);
-        Ok(None)
+        Ok(answer::trailers(ctx))
     }
 
     fn response_body_filter(
@@ -151,7 +152,7 @@ impl ProxyHttp for Proxy {
         end_of_stream: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
-        answer::chunk(ctx, body, end_of_stream);
+        answer::chunk(ctx, body, end_of_stream)?;
         Ok(None)
     }
 

@@ -16,8 +16,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::request;
+use penstock_config::route::{self, Retry};
 use penstock_config::unit::{Name, Weight};
-use penstock_config::{Config, Plugin, route};
+use penstock_config::{Config, Plugin};
 
 use crate::build::{BuildError, Cause, Materials, PluginError};
 use crate::chain::{Chain, ChainBuilder};
@@ -173,6 +174,7 @@ pub struct Route {
     chain: Arc<Chain>,
     router: Box<dyn Router>,
     attempts: usize,
+    retry: Retry,
     needs_model: bool,
 }
 
@@ -197,6 +199,7 @@ impl Route {
             chain,
             router: Box::new(split),
             attempts: route.attempts.get(),
+            retry: route.retry.clone(),
             needs_model: renames || !route.matches.models.is_empty(),
         })
     }
@@ -224,6 +227,11 @@ impl Route {
     /// What decides where each request goes.
     pub fn router(&self) -> &dyn Router {
         &*self.router
+    }
+
+    /// What counts as a failed attempt.
+    pub fn retry(&self) -> &Retry {
+        &self.retry
     }
 
     /// How many endpoints may be tried for one request, at least one.

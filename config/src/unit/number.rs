@@ -73,6 +73,64 @@ impl JsonSchema for Weight {
     }
 }
 
+/// A status of an answer that tells of an error: 400 to 599 (RFC 9110 section 15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct ErrorStatus(u16);
+
+impl ErrorStatus {
+    const MIN: u16 = 400;
+    const MAX: u16 = 599;
+
+    /// The status as a number.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl TryFrom<u16> for ErrorStatus {
+    type Error = Invalid;
+
+    fn try_from(status: u16) -> Result<Self, Invalid> {
+        match status {
+            Self::MIN..=Self::MAX => Ok(Self(status)),
+            _ => Err(Invalid::new(format!(
+                "`{status}` is out of range: write {} to {}",
+                Self::MIN,
+                Self::MAX
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for ErrorStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for ErrorStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        whole_number(deserializer, Self::MIN.into(), Self::MAX.into()).map(Self)
+    }
+}
+
+impl JsonSchema for ErrorStatus {
+    fn schema_name() -> Cow<'static, str> {
+        "ErrorStatus".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "integer",
+            "title": "error status",
+            "description": "A status of an answer that tells of an error.",
+            "minimum": Self::MIN,
+            "maximum": Self::MAX,
+        })
+    }
+}
+
 /// How many endpoints are tried for one request, the first included: 1 to 10.
 /// Default: 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -4,14 +4,15 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, StatusCode, Version};
-use penstock_plugins::{Kind, Outcome, Readers, Refusal};
+use penstock_plugins::{Kind, Outcome, Readers, Refusal, media_type};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::{FailToProxy, Session};
 
 use super::context::Context;
+use super::held::{Held, Ruling};
 use super::{attempt, credentials, edits, replay, respond, stored};
 
 /// The upstream's head, on its way to the client.
@@ -24,9 +25,24 @@ pub(super) fn head(
     if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
-    ctx.attempts.answered = true;
     attempt::answered(ctx, head);
     ctx.status = head.status.as_u16();
+    if attempt::refuses(session, ctx, head.status) {
+        return Err(attempt::unwelcome(format!(
+            "status_{}",
+            head.status.as_u16()
+        )));
+    }
+    let has_body = has_body(&session.req_header().method, head.status);
+    ctx.held = Held::begin(ctx, head, has_body);
+    match (&ctx.held, &ctx.hold) {
+        (Some(_), Some(hold)) => {
+            hold.keep_head();
+            ctx.response_edits
+                .get_or_insert_with(|| ctx.exchange.response.clone());
+        }
+        _ => release(ctx),
+    }
     stored::record_head(ctx, head);
     let generation = ctx.generation();
     // What follows a 101 is another protocol, and no body to read or to change.
@@ -35,7 +51,6 @@ pub(super) fn head(
         ctx.readers = route.chain().response(&mut ctx.exchange, head);
     }
     edits::apply(&ctx.exchange.response, head)?;
-    let has_body = has_body(&session.req_header().method, head.status);
     if ctx.readers.rewrites() {
         forget_length(head, has_body)?;
     }
@@ -72,8 +87,30 @@ fn forget_length(head: &mut ResponseHeader, has_body: bool) -> Result<()> {
     Ok(())
 }
 
+/// From here on the client sees the answer.
+fn release(ctx: &mut Context) {
+    attempt::began(ctx);
+    ctx.attempts.answered = true;
+    if let Some(hold) = &ctx.hold {
+        hold.release();
+    }
+}
+
 /// A piece of the upstream's body, on its way to the client.
-pub(super) fn chunk(ctx: &mut Context, chunk: &mut Option<Bytes>, last: bool) {
+///
+/// # Errors
+/// The answer has failed before its client saw any of it.
+pub(super) fn chunk(ctx: &mut Context, chunk: &mut Option<Bytes>, last: bool) -> Result<()> {
+    let is_other = ctx.has_attempt_left();
+    if let Some(held) = &mut ctx.held {
+        match held.take(chunk.take().unwrap_or_default(), last, is_other) {
+            Ruling::Hold => return Ok(()),
+            Ruling::Failed(failure) => return Err(attempt::unwelcome(failure.as_str())),
+            Ruling::Release(bytes) => *chunk = Some(bytes),
+        }
+        ctx.held = None;
+        release(ctx);
+    }
     stored::record_chunk(ctx, chunk.as_ref(), last);
     if !ctx.readers.is_empty() && (last || chunk.is_some()) {
         let piece = chunk.take().unwrap_or_default();
@@ -84,6 +121,19 @@ pub(super) fn chunk(ctx: &mut Context, chunk: &mut Option<Bytes>, last: bool) {
     if let Some(chunk) = chunk.as_ref().filter(|chunk| !chunk.is_empty()) {
         ctx.first_byte.get_or_insert_with(Instant::now);
         ctx.response_bytes += chunk.len() as u64;
+        ctx.ends_event = chunk.ends_with(b"\n\n") || chunk.ends_with(b"\r\n\r\n");
+    }
+    Ok(())
+}
+
+/// The body has ended, and trailers follow. Gives what was held back of it, in whose place
+/// they are left out.
+pub(super) fn trailers(ctx: &mut Context) -> Option<Bytes> {
+    let mut rest = None;
+    match chunk(ctx, &mut rest, true) {
+        Ok(()) => rest,
+        // The head is still kept back, and trailers without it end the attempt.
+        Err(_) => None,
     }
 }
 
@@ -114,6 +164,9 @@ pub(super) async fn failure(
         .response_written()
         .is_some_and(|head| !head.status.is_informational());
     let mut error_code = 0;
+    if let Some(refusal) = failure.refusal.as_ref().filter(|_| begun) {
+        end_stream(session, ctx, refusal).await;
+    }
     if let Some(refusal) = failure.refusal.filter(|_| !begun) {
         error_code = refusal.status.as_u16();
         session.set_keepalive(None);
@@ -123,15 +176,41 @@ pub(super) async fn failure(
             respond::hear_out(session).await;
         }
     }
-    // Pingora closes the client's connection after a failure: a stream that was begun
-    // ends there, without the mark of a proper end.
+    // Pingora closes the client's connection after a failure: any other answer that was
+    // begun ends there, without the mark of a proper end.
     FailToProxy {
         error_code,
         can_reuse_downstream: false,
     }
 }
 
+/// Ends a stream of events that broke off with an event that says so, if its client is at
+/// the end of one: what is cut within an event can only be closed.
+async fn end_stream(session: &mut Session, ctx: &mut Context, refusal: &Refusal) {
+    let is_stream = session.response_written().is_some_and(|head| {
+        let value = head.headers.get(CONTENT_TYPE);
+        value.is_some_and(|value| {
+            let essence = media_type::essence(value.as_bytes());
+            essence.eq_ignore_ascii_case(b"text/event-stream")
+        }) && !head.headers.contains_key(CONTENT_LENGTH)
+            && !head.headers.contains_key(CONTENT_ENCODING)
+    });
+    if !is_stream || !ctx.ends_event {
+        return;
+    }
+    let Some(event) = respond::event(&ctx.exchange, refusal) else {
+        return;
+    };
+    ctx.response_bytes += event.len() as u64;
+    if let Err(error) = session.write_response_body(Some(event), true).await {
+        tracing::debug!(%error, "the client did not take the error");
+    }
+}
+
 fn classify(error: &Error) -> Failure {
+    if attempt::is_late(error) {
+        return by_upstream(&ErrorType::ReadTimedout);
+    }
     if let ErrorType::HTTPStatus(status) = error.etype() {
         return answered(*status);
     }

@@ -1,16 +1,22 @@
 //! Each try to send a request to an endpoint, and whether there is another one.
 //!
-//! A request is tried again only while nothing of an answer has arrived: when no
-//! connection could be made, or when a reused connection turned out to be closed, which
-//! happens when an upstream closes it just as the request is sent (RFC 9110 section
-//! 9.2.2 and RFC 9112 section 9.3.1 on retrying).
+//! A request is tried again only while nothing of an answer has reached the client. What
+//! was certainly not worked on always is: no connection could be made, or a reused one
+//! turned out to be closed, which happens when an upstream closes it just as the request
+//! is sent (RFC 9112 section 9.3.1). Otherwise a request is repeated if doing the same
+//! twice does no harm, which is so of what models are asked, and of methods that promise
+//! it (RFC 9110 section 9.2.2).
 
 use std::fmt::Display;
+use std::time::Instant;
 
+use http::StatusCode;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use penstock_config::unit::Duration;
 use penstock_plugins::balance::{Ask, Change, Verdict};
+use penstock_plugins::{Dialect, Readers, Route};
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::{Error, ErrorSource, ErrorType, Result, RetryType};
+use pingora_error::{Error, ErrorSource, ErrorType, ImmutStr, Result, RetryType};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use tracing::{info, warn};
@@ -23,6 +29,10 @@ use crate::clock;
 /// Tries in all, those over closed connections included. Pingora's own loop stops there
 /// as well.
 pub const TRIES_MAX: usize = 16;
+
+const UNWELCOME: ErrorType = ErrorType::new("UnwelcomeAnswer");
+
+const LATE: ErrorType = ErrorType::new("FirstTokenTimedout");
 
 /// The peer for the next try.
 pub(super) fn next_peer(ctx: &mut Context) -> Result<Box<HttpPeer>> {
@@ -39,10 +49,11 @@ pub(super) fn next_peer(ctx: &mut Context) -> Result<Box<HttpPeer>> {
     match upstream.pool.enter(ask) {
         Ok((member, flight)) => {
             let endpoint = member.target.clone();
-            let peer = endpoint.peer();
+            let mut peer = endpoint.peer();
             ctx.attempts.endpoint = Some(endpoint);
             ctx.attempts.flight = Some(flight);
             ctx.attempts.made += 1;
+            limit_time(ctx, &mut peer);
             Ok(peer)
         }
         Err(none) => {
@@ -54,6 +65,24 @@ pub(super) fn next_peer(ctx: &mut Context) -> Result<Box<HttpPeer>> {
             Err(error)
         }
     }
+}
+
+/// Bounds the time of an attempt that another one may follow.
+fn limit_time(ctx: &Context, peer: &mut HttpPeer) {
+    let Some(hold) = &ctx.hold else { return };
+    let limit = ctx.route().and_then(|route| route.retry().first_token);
+    let limit = limit.filter(|_| ctx.has_attempt_left());
+    let limit = limit.map(Duration::get);
+    if let Some(limit) = limit {
+        // The deadline is not looked at before there is a connection.
+        for timeout in [
+            &mut peer.options.connection_timeout,
+            &mut peer.options.total_connection_timeout,
+        ] {
+            *timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
+        }
+    }
+    hold.begin(limit.map(|limit| Instant::now() + limit));
 }
 
 /// A connection is there, new or reused.
@@ -92,40 +121,61 @@ pub(super) fn failed(
     if upstream_failed && let Some(upstream) = ctx.upstream() {
         upstream.metrics.failed.inc();
     }
+    let late = is_late(&error);
     let repeatable = ctx.hold.is_some() || session.is_body_empty();
     // Reading tells by `ReusedOnly`; writing a body fails when the close came before it.
     let was_closed = reused
         && (matches!(error.retry, RetryType::ReusedOnly)
             || matches!(error.etype(), ErrorType::WriteError));
-    let again = upstream_failed
-        && was_closed
-        && repeatable
-        && !ctx.attempts.answered
-        && ctx.attempts_max() > 1
-        && ctx.attempts.made < TRIES_MAX;
-    if upstream_failed && !was_closed {
+    if (upstream_failed || late) && !was_closed {
         judge(ctx, Verdict::Bad, &error);
     }
-    if upstream_failed && !again {
-        give_up_endpoint(ctx, &error, false);
+    let open = (upstream_failed || late) && repeatable && !ctx.attempts.answered;
+    if open && was_closed && ctx.attempts_max() > 1 && ctx.attempts.made < TRIES_MAX {
+        error.set_retry(true);
+    } else {
+        let harmless = does_no_harm(session.req_header(), ctx.exchange.dialect());
+        let again = open && harmless && ctx.has_attempt_left();
+        ctx.attempts.counted += 1;
+        if upstream_failed || late {
+            give_up_endpoint(ctx, &error, again);
+        }
+        error.set_retry(again);
     }
-    error.set_retry(again);
+    if error.retry() {
+        forget_answer(ctx);
+    }
     error
 }
 
-/// The head of the answer is there, which says how the endpoint does.
-pub(super) fn answered(ctx: &mut Context, head: &ResponseHeader) {
-    let now = clock::now();
-    let verdict = match head.status.as_u16() {
+/// What a status says of how its endpoint does.
+fn verdict(status: u16) -> Verdict {
+    match status {
         500 | 502..=504 => Verdict::Bad,
         429 => Verdict::Unclear,
         _ => Verdict::Good,
-    };
-    // To fail quickly must not attract requests.
-    if let (Verdict::Good, Some(flight)) = (verdict, &ctx.attempts.flight) {
-        flight.first_byte(now);
     }
-    judge(ctx, verdict, &head.status);
+}
+
+/// The client gets to see the answer, whose status is known.
+pub(super) fn began(ctx: &mut Context) {
+    // To fail quickly must not attract requests.
+    if verdict(ctx.status) == Verdict::Good {
+        if let Some(flight) = &ctx.attempts.flight {
+            flight.first_byte(clock::now());
+        }
+        judge(ctx, Verdict::Good, &"");
+    }
+}
+
+/// The head of the answer is there. It may say that the endpoint does badly; that it does
+/// well is certain only when the answer has [begun](began).
+pub(super) fn answered(ctx: &mut Context, head: &ResponseHeader) {
+    let now = clock::now();
+    let verdict = verdict(head.status.as_u16());
+    if verdict != Verdict::Good {
+        judge(ctx, verdict, &head.status);
+    }
     let Some(until) = unavailable::pause_asked(head, now) else {
         return;
     };
@@ -160,6 +210,48 @@ fn judge(ctx: &mut Context, verdict: Verdict, reason: &dyn Display) {
         }
     }
     ctx.attempts.flight = Some(flight);
+}
+
+/// Whether a request may be worked on twice.
+fn does_no_harm(head: &RequestHeader, dialect: Dialect) -> bool {
+    dialect != Dialect::Plain || head.method.is_idempotent()
+}
+
+/// Takes back what the answer of a failed attempt has left.
+fn forget_answer(ctx: &mut Context) {
+    ctx.held = None;
+    ctx.readers = Readers::default();
+    ctx.status = 0;
+    if let Some(edits) = ctx.response_edits.clone() {
+        ctx.exchange.response = edits;
+    }
+}
+
+/// An answer with this status is a failed attempt, if another one may follow.
+pub(super) fn refuses(session: &mut Session, ctx: &Context, status: StatusCode) -> bool {
+    let repeatable = ctx.hold.is_some() || session.is_body_empty();
+    let counts = |route: &Route| {
+        let mut statuses = route.retry().statuses.iter();
+        statuses.any(|one| one.get() == status.as_u16())
+    };
+    repeatable
+        && ctx.has_attempt_left()
+        && ctx.route().is_some_and(counts)
+        && does_no_harm(session.req_header(), ctx.exchange.dialect())
+}
+
+/// An upstream's answer that counts as a failed attempt.
+pub(super) fn unwelcome(why: impl Into<ImmutStr>) -> Box<Error> {
+    Error::create(UNWELCOME, ErrorSource::Upstream, Some(why.into()), None)
+}
+
+/// The client's part of an attempt ended since no answer had begun in time.
+pub(super) fn late() -> Box<Error> {
+    Error::explain(LATE, "the answer did not begin in time")
+}
+
+pub(super) fn is_late(error: &Error) -> bool {
+    *error.etype() == LATE
 }
 
 /// Leaves the endpoint out of this request's further tries, and says so once.

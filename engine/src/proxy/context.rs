@@ -5,9 +5,13 @@ use std::time::Instant;
 
 use penstock_plugins::balance::Flight;
 use penstock_plugins::cache::Recorder;
-use penstock_plugins::{Arrival, Dialect, Exchange, Outcome, Readers, Refusal, Target};
+use penstock_plugins::{
+    Arrival, Dialect, Exchange, HeaderEdits, Outcome, Readers, Refusal, Route, Target,
+};
 
+use super::TRIES_MAX;
 use super::body::Body;
+use super::held::Held;
 use super::replay::Hold;
 use crate::clock;
 use crate::generation::Generation;
@@ -34,12 +38,18 @@ pub struct Context {
     pub(super) hold: Option<Hold>,
     /// What each try met.
     pub attempts: Attempts,
+    /// The beginning of an answer that its client has not seen.
+    pub(super) held: Option<Held>,
+    /// What plugins asked for in the answer's head before there was one.
+    pub(super) response_edits: Option<HeaderEdits>,
     /// The plugins that read the answer's body.
     pub readers: Readers,
     /// Who records the upstream's answer for the cache.
     pub(super) recorder: Option<Box<Recorder>>,
     /// When the first byte of the answer's body was passed on.
     pub first_byte: Option<Instant>,
+    /// The client has been passed a stream of events, up to the end of one of them.
+    pub(super) ends_event: bool,
     /// Bytes of request body taken from the client.
     pub request_bytes: u64,
     /// Bytes of the answer's body passed to the client.
@@ -71,7 +81,8 @@ pub struct Attempts {
     pub counted: usize,
     /// Tries in all.
     pub made: usize,
-    /// The upstream has begun to answer, so that there can be no further try.
+    /// Something of an answer has been let through to the client, so that there can be no
+    /// further try.
     pub answered: bool,
 }
 
@@ -94,6 +105,9 @@ impl Context {
             body: None,
             hold: None,
             attempts: Attempts::default(),
+            held: None,
+            response_edits: None,
+            ends_event: false,
             readers: Readers::default(),
             recorder: None,
             first_byte: None,
@@ -111,11 +125,19 @@ impl Context {
         self.generation.upstream(self.target.as_ref()?.upstream)
     }
 
+    /// The route, once it is known.
+    pub fn route(&self) -> Option<&Route> {
+        self.generation.routes.get(self.route?)
+    }
+
     /// How many endpoints the route lets a request try.
     pub fn attempts_max(&self) -> usize {
-        self.route
-            .and_then(|index| self.generation.routes.get(index))
-            .map_or(1, |route| route.attempts())
+        self.route().map_or(1, Route::attempts)
+    }
+
+    /// Whether the attempt under way may be followed by another one.
+    pub(super) fn has_attempt_left(&self) -> bool {
+        self.attempts.counted + 1 < self.attempts_max() && self.attempts.made < TRIES_MAX
     }
 
     /// The counters of the route, or of requests without one.

@@ -3,18 +3,21 @@
 //! Pingora keeps 64 KiB of a request's body for a retry, and forwards a body that was
 //! read early only from there. Prompts are larger. So while a request with a kept body is
 //! sent upstream, this stands in for the client's session: it plays the kept pieces, from
-//! the start at each attempt, and passes everything else through. When it is dropped it
-//! leaves the client's session where [`restore`] finds it.
+//! the start at each attempt. The head of an answer that is [held](super::held) it keeps
+//! back until something of the body is let through, and it ends an attempt whose answer
+//! does not begin in time. Everything else it passes through. When it is dropped it leaves
+//! the client's session where [`restore`] finds it.
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::TRANSFER_ENCODING;
 use http::{HeaderMap, Method, Version};
 use parking_lot::Mutex;
+use penstock_plugins::preamble::Failure;
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::custom::{CustomMessageWrite, server};
 use pingora_core::protocols::http::{HttpTask, ServerSession};
@@ -23,19 +26,67 @@ use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
+use super::attempt;
 use super::body::Body;
 use super::context::Context;
 
-/// Where a replay leaves the client's session.
-pub(super) type Hold = Arc<Mutex<Option<Box<ServerSession>>>>;
+/// What a replay and the rest of its request share.
+#[derive(Clone, Default)]
+pub(super) struct Hold(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// Where a replay leaves the client's session.
+    client: Option<Box<ServerSession>>,
+    /// The next head is to be kept back.
+    keeps_head: bool,
+    /// When the attempt under way is over, if its answer has not begun.
+    deadline: Option<Instant>,
+}
+
+impl Hold {
+    /// An attempt begins.
+    pub(super) fn begin(&self, deadline: Option<Instant>) {
+        let mut state = self.0.lock();
+        state.keeps_head = false;
+        state.deadline = deadline;
+    }
+
+    /// The head that is about to be written is to be kept back until something follows it.
+    pub(super) fn keep_head(&self) {
+        self.0.lock().keeps_head = true;
+    }
+
+    /// The answer has begun.
+    pub(super) fn release(&self) {
+        let mut state = self.0.lock();
+        state.keeps_head = false;
+        state.deadline = None;
+    }
+
+    fn keeps_head(&self) -> bool {
+        self.0.lock().keeps_head
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.0.lock().deadline
+    }
+}
 
 struct Replay {
     /// The client's session; taken only when this is dropped.
     client: Option<Box<ServerSession>>,
     hold: Hold,
+    /// The head of an answer that is held.
+    head: Option<Box<ResponseHeader>>,
     pieces: Box<[Bytes]>,
     next: usize,
 }
+
+/// Most pieces in which a body is played to an attempt that must end in time. Pingora
+/// queues four for an upstream, and looks at neither the time nor the client while the
+/// queue is full, which it is for as long as an upstream does not read.
+pub(super) const PIECES_MAX: usize = 3;
 
 /// Puts a replay of `body`, which may be none, in the place of the client's session.
 pub(super) fn install(session: &mut Session, ctx: &mut Context, body: Option<&Body>) {
@@ -45,6 +96,7 @@ pub(super) fn install(session: &mut Session, ctx: &mut Context, body: Option<&Bo
     let replay = Replay {
         client: Some(client),
         hold: hold.clone(),
+        head: None,
         pieces: body.map(Body::pieces).unwrap_or_default().into(),
         next: 0,
     };
@@ -57,7 +109,7 @@ pub(super) fn restore(session: &mut Session, ctx: &mut Context) {
     let Some(hold) = ctx.hold.take() else { return };
     // Dropping the replay is what leaves the session in the hold.
     *session.downstream_session = ServerSession::new_custom(Box::new(()));
-    let client = hold.lock().take();
+    let client = hold.0.lock().client.take();
     if let Some(client) = client {
         session.downstream_session = client;
     }
@@ -65,7 +117,7 @@ pub(super) fn restore(session: &mut Session, ctx: &mut Context) {
 
 impl Drop for Replay {
     fn drop(&mut self) {
-        *self.hold.lock() = self.client.take();
+        self.hold.0.lock().client = self.client.take();
     }
 }
 
@@ -92,6 +144,32 @@ impl Replay {
         {
             client.set_keepalive(None);
         }
+    }
+
+    /// What of these tasks the client may see now.
+    fn let_through(&mut self, tasks: Vec<HttpTask>) -> Result<Vec<HttpTask>> {
+        let mut through = Vec::with_capacity(tasks.len() + 1);
+        for task in tasks {
+            match task {
+                HttpTask::Header(head, false)
+                    if !head.status.is_informational() && self.hold.keeps_head() =>
+                {
+                    self.head = Some(head);
+                }
+                HttpTask::Body(piece, false)
+                    if self.head.is_some() && piece.as_ref().is_none_or(Bytes::is_empty) => {}
+                HttpTask::Failed(error) if self.head.is_some() => return Err(error),
+                HttpTask::Trailer(_) | HttpTask::Done if self.head.is_some() => {
+                    return Err(attempt::unwelcome(Failure::Ended.as_str()));
+                }
+                task => {
+                    let head = self.head.take();
+                    through.extend(head.map(|head| HttpTask::Header(head, false)));
+                    through.push(task);
+                }
+            }
+        }
+        Ok(through)
     }
 
     fn next_piece(&mut self) -> Option<Bytes> {
@@ -156,6 +234,13 @@ impl server::Session for Replay {
             }
         }
         tasks.truncate(whole);
+        let tasks = match self.head.is_some() || self.hold.keeps_head() {
+            true => self.let_through(tasks)?,
+            false => tasks,
+        };
+        if tasks.is_empty() {
+            return Ok(false);
+        }
         self.client_mut().response_duplex_vec(tasks).await
     }
 
@@ -212,10 +297,20 @@ impl server::Session for Replay {
         if !no_body_expected && let Some(piece) = self.next_piece() {
             return Ok(Some(piece));
         }
-        // What a client sends past its body is the next request, and waits for its turn.
-        match self.client_mut().read_body_or_idle(true).await {
-            Ok(_) => pending().await,
-            Err(error) => Err(error),
+        let deadline = self.hold.deadline();
+        let client = self.client_mut();
+        let leaving = async {
+            // What a client sends past its body is the next request, and waits for its turn.
+            match client.read_body_or_idle(true).await {
+                Ok(_) => pending().await,
+                Err(error) => Err(error),
+            }
+        };
+        match deadline {
+            None => leaving.await,
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), leaving)
+                .await
+                .unwrap_or_else(|_| Err(attempt::late())),
         }
     }
 
@@ -250,6 +345,7 @@ impl server::Session for Replay {
     /// Pingora calls this once at the beginning of each attempt, before it reads: the
     /// body plays from the start again.
     fn enable_retry_buffering(&mut self) {
+        self.head = None;
         self.next = 0;
     }
 

@@ -165,6 +165,12 @@ fn aim(session: &mut Session, ctx: &mut Context, target: Target) {
         if !ctx.exchange.body_edits.is_empty() {
             body.edit(&ctx.exchange.body_edits);
         }
+        let is_timed = ctx
+            .route()
+            .is_some_and(|route| route.retry().first_token.is_some());
+        if is_timed && body.pieces().len() > replay::PIECES_MAX {
+            body.joined();
+        }
         replay::install(session, ctx, Some(&body));
         ctx.body = Some(body);
         ctx.target = Some(target);

@@ -94,6 +94,16 @@ fn render(exchange: &Exchange, refusal: &Refusal) -> (&'static str, Bytes) {
     ("application/json", error.to_string().into())
 }
 
+/// A refusal as the last event of a stream, where streams have such events.
+pub(super) fn event(exchange: &Exchange, refusal: &Refusal) -> Option<Bytes> {
+    let event = match exchange.dialect() {
+        Dialect::OpenAi => format!("data: {}\n\n", openai(refusal)),
+        Dialect::Anthropic => format!("event: error\ndata: {}\n\n", anthropic(exchange, refusal)),
+        Dialect::Plain => return None,
+    };
+    Some(event.into())
+}
+
 fn openai(refusal: &Refusal) -> serde_json::Value {
     let kind = match refusal.kind {
         // OpenAI has no word of its own for it.

@@ -40,7 +40,7 @@ pub(super) async fn serve(
     while let Some(piece) = pieces.next() {
         let last = pieces.peek().is_none();
         let mut piece = Some(piece);
-        answer::chunk(ctx, &mut piece, last);
+        answer::chunk(ctx, &mut piece, last)?;
         session.write_response_body(piece, last).await?;
     }
     Ok(())

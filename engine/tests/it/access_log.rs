@@ -36,7 +36,9 @@ async fn each_request_has_one_line(transport: Transport) {
         client.answer(with(chat(), "x-simulate", "429")).await;
         client.answer(get("/elsewhere")).await;
         let cut = with(streamed_chat(), "x-simulate", "cut; after=2");
-        client.try_answer(cut).await.unwrap_err();
+        let cut = with(cut, "x-simulate-pace", "20ms");
+        let broken = client.answer(cut).await;
+        assert_eq!(broken.break_code(), "upstream_failed");
         wanted.extend([
             ("/v1/chat/completions", 200, "completed"),
             ("/v1/chat/completions", 429, "completed"),

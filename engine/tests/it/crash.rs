@@ -100,7 +100,8 @@ async fn killed(transport: Transport, protocol: &str) {
     assert!(!proxy.process.has_ended(), "the proxy lives on");
 }
 
-/// Asks in a loop, and checks that each answer is complete, visibly cut, or a 502.
+/// Asks in a loop, and checks that each answer is complete, says that it broke off, is visibly cut, or a
+/// 502.
 async fn load(n: usize, address: SocketAddr, tally: Arc<Tally>, stop: Arc<AtomicBool>) {
     let http = BOTH[n % 2];
     while !stop.load(Ordering::Relaxed) {
@@ -109,11 +110,12 @@ async fn load(n: usize, address: SocketAddr, tally: Arc<Tally>, stop: Arc<Atomic
         let request = if streamed { streamed_chat() } else { chat() };
         match client.try_answer(request).await {
             Ok(answer) if answer.status == 200 => {
-                let whole = if streamed {
-                    answer.text().ends_with("data: [DONE]\n\n")
-                } else {
-                    answer.text().ends_with('}')
-                };
+                if streamed && !answer.text().ends_with("data: [DONE]\n\n") {
+                    assert_eq!(answer.break_code(), "upstream_failed");
+                    tally.cut.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                let whole = streamed || answer.text().ends_with('}');
                 assert!(whole, "a cut answer looked complete: {}", answer.text());
                 tally.complete.fetch_add(1, Ordering::Relaxed);
             }

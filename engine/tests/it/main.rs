@@ -55,6 +55,7 @@ mod diff;
 mod drain;
 mod errors;
 mod examples;
+mod failover;
 mod fleet;
 mod harness;
 mod headers;

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use penstock::transport::Transport;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -14,11 +13,13 @@ use crate::harness::{Proxy, all_to, config, eventually, simulator};
 
 on_both!(
     a_stream_that_is_cut_does_not_look_complete,
-    a_cut_http1_stream_ends_without_its_last_chunk,
+    a_cut_http1_stream_ends_with_an_error_and_its_last_chunk,
+    a_stream_that_is_cut_within_an_event_is_cut,
     an_answer_of_known_length_that_is_cut_is_short,
+    a_json_answer_that_is_cut_is_a_bad_gateway,
     no_answer_at_all_is_a_bad_gateway,
     silence_is_a_gateway_timeout,
-    silence_in_a_stream_cuts_it,
+    silence_in_a_stream_ends_it_with_an_error,
     nonsense_is_a_bad_gateway,
     an_upstream_that_answers_early_is_heard,
 );
@@ -35,30 +36,25 @@ async fn a_stream_that_is_cut_does_not_look_complete(transport: Transport) {
                 let request = with(streamed_chat(), "x-simulate", fault);
                 // Time between tokens, so that a reset does not overtake those before it.
                 let request = with(request, "x-simulate-pace", "20ms");
-                let mut body = client.send(request).await.unwrap().into_body();
-                let mut seen = Vec::new();
-                let failure = loop {
-                    match body.frame().await {
-                        Some(Ok(frame)) => seen.extend_from_slice(frame.data_ref().unwrap()),
-                        Some(Err(error)) => break Some(error),
-                        None => break None,
-                    }
-                };
+                let answer = client.answer(request).await;
                 let what = format!("{fault}, {http:?} to {protocol}");
-                assert!(failure.is_some(), "{what}: the stream looked complete");
-                let seen = String::from_utf8(seen).unwrap();
-                let events = seen.matches("data: ").count();
+                assert_eq!(answer.break_code(), "upstream_failed", "{what}");
+                let seen = answer.text();
+                let tokens = seen.matches("data: ").count() - 1;
                 assert!(
-                    events >= 2,
+                    tokens >= 2,
                     "{what}: tokens before the cut are lost: {seen:?}"
                 );
-                assert!(!seen.contains("[DONE]"), "{what}");
             }
         }
+        eventually("all are counted as what they were", || {
+            proxy.metric("penstock_outcomes_total", &["outcome=\"upstream_failed\""]) == 4.0
+        })
+        .await;
     }
 }
 
-async fn a_cut_http1_stream_ends_without_its_last_chunk(transport: Transport) {
+async fn a_cut_http1_stream_ends_with_an_error_and_its_last_chunk(transport: Transport) {
     let upstream = simulator(&[]);
     let proxy = Proxy::start(&config(transport, "", &all_to(upstream.address()))).await;
     let mut raw = Raw::connect(proxy.address()).await;
@@ -69,7 +65,27 @@ async fn a_cut_http1_stream_ends_without_its_last_chunk(transport: Transport) {
     .await;
     let answer = raw.text_to_end().await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert!(!answer.ends_with("0\r\n\r\n"), "a proper end: {answer}");
+    let (_, last) = answer.rsplit_once("data: ").unwrap();
+    assert!(last.starts_with("{\"error\":"), "{answer}");
+    assert!(
+        last.ends_with("\n\n\r\n0\r\n\r\n"),
+        "no proper end: {answer}"
+    );
+}
+
+async fn a_stream_that_is_cut_within_an_event_is_cut(transport: Transport) {
+    let event = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"cho";
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{event}\r\n",
+        event.len()
+    );
+    let upstream = says(answer.leak(), true).await;
+    let proxy = Proxy::start(&config(transport, "", &all_to(upstream))).await;
+    for http in BOTH {
+        let mut client = Client::connect(proxy.address(), http).await;
+        let answer = client.try_answer(streamed_chat()).await;
+        assert!(answer.is_err(), "half an event looked whole: {answer:?}");
+    }
 }
 
 async fn an_answer_of_known_length_that_is_cut_is_short(transport: Transport) {
@@ -77,9 +93,23 @@ async fn an_answer_of_known_length_that_is_cut_is_short(transport: Transport) {
     let proxy = Proxy::start(&config(transport, "", &all_to(upstream.address()))).await;
     for http in BOTH {
         let mut client = Client::connect(proxy.address(), http).await;
-        let answer = client.try_answer(with(chat(), "x-simulate", "cut")).await;
+        let cut = with(get("/bytes/100000"), "x-simulate", "cut");
+        let answer = client.try_answer(cut).await;
         assert!(answer.is_err(), "half an answer looked whole over {http:?}");
     }
+    assert_eq!(upstream.requests(), 2, "each was asked for once");
+}
+
+async fn a_json_answer_that_is_cut_is_a_bad_gateway(transport: Transport) {
+    let upstream = simulator(&[]);
+    let proxy = Proxy::start(&config(transport, "", &all_to(upstream.address()))).await;
+    for http in BOTH {
+        let mut client = Client::connect(proxy.address(), http).await;
+        let answer = client.answer(with(chat(), "x-simulate", "cut")).await;
+        assert_eq!(answer.status, 502, "over {http:?}");
+        assert_eq!(answer.error_code(), "upstream_failed");
+    }
+    assert_eq!(upstream.requests(), 4, "two attempts each");
 }
 
 async fn no_answer_at_all_is_a_bad_gateway(transport: Transport) {
@@ -115,20 +145,19 @@ async fn silence_is_a_gateway_timeout(transport: Transport) {
     }
 }
 
-async fn silence_in_a_stream_cuts_it(transport: Transport) {
+async fn silence_in_a_stream_ends_it_with_an_error(transport: Transport) {
     let upstream = simulator(&[]);
     let proxy = impatient(transport, upstream.address()).await;
     for http in BOTH {
         let mut client = Client::connect(proxy.address(), http).await;
         let request = with(streamed_chat(), "x-simulate", "stall; at=2");
-        let response = client.send(request).await.unwrap();
-        assert_eq!(response.status(), 200);
-        let body = response.into_body().collect().await;
-        assert!(
-            body.is_err(),
-            "a stalled stream looked complete over {http:?}"
-        );
+        let answer = client.answer(request).await;
+        assert_eq!(answer.break_code(), "upstream_timeout", "over {http:?}");
     }
+    eventually("both are counted as what they were", || {
+        proxy.metric("penstock_outcomes_total", &["outcome=\"upstream_timeout\""]) == 2.0
+    })
+    .await;
 }
 
 /// An upstream that answers every connection with these bytes, and closes it if asked to.

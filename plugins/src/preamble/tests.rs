@@ -1,3 +1,5 @@
+//! What counts as the beginning of a stream, event by event and byte by byte.
+
 use super::*;
 
 const OUTPUT: Opening = Opening::Output;

@@ -135,6 +135,26 @@ impl Answer {
         assert!(error.get("param").is_some(), "no param: {value}");
         error["code"].as_str().unwrap_or_default().to_owned()
     }
+
+    /// Checks that this is a stream which broke off and whose last event says so in
+    /// OpenAI's shape, and returns that event's code.
+    pub(crate) fn break_code(&self) -> String {
+        let text = self.text();
+        assert_eq!(self.status, 200, "{self:?}");
+        assert!(!text.contains("[DONE]"), "it looks complete: {text}");
+        let events = text.strip_suffix("\n\n");
+        let events = events.unwrap_or_else(|| panic!("the last event has no end: {text}"));
+        let last = events.rsplit("\n\n").next().unwrap_or_default();
+        let last = last.strip_prefix("data: ").unwrap_or_default();
+        let value: serde_json::Value = serde_json::from_str(last)
+            .unwrap_or_else(|error| panic!("the last event is no JSON: {error}: {text}"));
+        assert!(value["error"]["message"].is_string(), "no message: {text}");
+        assert!(value["error"]["type"].is_string(), "no type: {text}");
+        value["error"]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
 }
 
 fn with_host(mut request: Request<Body>) -> Request<Body> {

@@ -1,0 +1,93 @@
+//! An answer that is held back while another server could still give a better one.
+//!
+//! Until a stream has said something, or an answer in one piece is there in full, its
+//! client has seen nothing of it. If it breaks before, the request is sent elsewhere and
+//! the client never knows. What is held is bounded, and costs no time: a preamble is of no
+//! use to a client, and neither is half a JSON object.
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use penstock_plugins::preamble::{Failure, Opening, Preamble};
+use penstock_plugins::{Dialect, media_type};
+use pingora_http::ResponseHeader;
+
+use super::context::Context;
+
+/// Bytes of an answer that are held. A larger one is let go, whatever it is.
+const BYTES_MAX: usize = 256 * 1024;
+
+/// The beginning of an answer, out of its client's sight.
+pub(super) struct Held {
+    /// Judges a stream of events; none for an answer in one piece.
+    preamble: Option<Preamble>,
+    pieces: Vec<Bytes>,
+    bytes: usize,
+}
+
+/// What to do with a piece that has arrived.
+pub(super) enum Ruling {
+    /// Wait for more.
+    Hold,
+    /// Let all of it go.
+    Release(Bytes),
+    /// It will not become an answer.
+    Failed(Failure),
+}
+
+impl Held {
+    /// Begins to hold an answer with such a head, if there is a reason to: it is an answer
+    /// of a model, and looks good. Also that of a last attempt: if it breaks now, its client
+    /// gets a proper error.
+    pub(super) fn begin(ctx: &Context, head: &ResponseHeader, has_body: bool) -> Option<Held> {
+        let worth = ctx.exchange.dialect() != Dialect::Plain && head.status == StatusCode::OK;
+        if !worth || !has_body || ctx.hold.is_none() {
+            return None;
+        }
+        let content_type = head.headers.get(CONTENT_TYPE)?;
+        let essence = media_type::essence(content_type.as_bytes());
+        // What is compressed cannot be looked into.
+        let is_stream = essence.eq_ignore_ascii_case(b"text/event-stream")
+            && !head.headers.contains_key(CONTENT_ENCODING);
+        let is_json = essence.eq_ignore_ascii_case(b"application/json");
+        (is_stream || is_json).then(|| Held {
+            preamble: is_stream.then(Preamble::default),
+            pieces: Vec::new(),
+            bytes: 0,
+        })
+    }
+
+    /// Takes a piece. Where there `is_other` server to ask, a stream without an answer is a
+    /// failure.
+    pub(super) fn take(&mut self, piece: Bytes, last: bool, is_other: bool) -> Ruling {
+        let opening = match &mut self.preamble {
+            Some(preamble) => match preamble.read(&piece) {
+                Opening::Preamble if last => preamble.finish(),
+                opening => opening,
+            },
+            None if last => Opening::Output,
+            None => Opening::Preamble,
+        };
+        self.bytes += piece.len();
+        if !piece.is_empty() {
+            self.pieces.push(piece);
+        }
+        match opening {
+            Opening::Failed(failure) if is_other => Ruling::Failed(failure),
+            Opening::Preamble if self.bytes <= BYTES_MAX => Ruling::Hold,
+            _ => Ruling::Release(self.release()),
+        }
+    }
+
+    fn release(&mut self) -> Bytes {
+        let mut pieces = std::mem::take(&mut self.pieces);
+        if pieces.len() == 1 {
+            return pieces.pop().unwrap_or_default();
+        }
+        let mut joined = BytesMut::with_capacity(self.bytes);
+        for piece in &pieces {
+            joined.extend_from_slice(piece);
+        }
+        joined.freeze()
+    }
+}

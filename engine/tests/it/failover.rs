@@ -1,0 +1,342 @@
+//! An endpoint that fails before its client has seen anything is replaced by another one,
+//! however it fails; what fails later ends visibly.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::Request;
+use penstock::transport::Transport;
+
+use crate::harness::client::{
+    Answer, BOTH, Body, Client, Http, chat, pieces, post, streamed_chat, with,
+};
+use crate::harness::{Proxy, Refusing, all_to, config, pattern, simulator};
+
+on_both!(
+    before_the_first_token_a_stream_comes_from_a_good_endpoint,
+    a_whole_answer_comes_from_a_good_endpoint,
+    large_requests_are_sent_again_whole,
+    an_upstream_that_does_not_read_is_left_in_time,
+    what_may_not_be_tried_again_is_passed_on,
+    the_last_attempt_is_passed_on_as_it_is,
+    an_error_within_a_stream_is_a_failure_too,
+    a_stream_that_breaks_off_ends_with_an_error_event,
+    a_compressed_stream_is_passed_on_as_it_is,
+    a_stream_of_messages_that_breaks_off_ends_as_anthropic_says,
+    statuses_are_those_of_the_route,
+    what_models_are_not_asked_is_repeated_only_if_that_is_harmless,
+    nothing_of_a_failed_answer_is_left,
+);
+
+/// Ways of failing, and whether an answer in one piece shows them.
+const FAULTS: [(&str, bool); 14] = [
+    ("refuse", true),
+    ("refuse; at=body", true),
+    ("reset; after=0", true),
+    ("cut; after=0", true),
+    ("429; retry-after=1", true),
+    ("500", true),
+    ("500; at=body", true),
+    ("502", true),
+    ("503; retry-after=1", true),
+    ("504", true),
+    ("stall; at=body", true),
+    ("stall; at=head", true),
+    ("stall; at=first", true),
+    // Only a stream is looked into.
+    ("malformed", false),
+];
+
+fn two(bad: SocketAddr, good: SocketAddr, route: &str) -> String {
+    format!(
+        "upstreams:\n  a: {{ endpoints: [\"{bad}\", \"{good}\"] }}\nroutes:\n  - {{ name: all, {route} split: [{{ upstream: a }}] }}\n"
+    )
+}
+
+fn request(streamed: bool, size: usize) -> Request<Body> {
+    let content = "a".repeat(size);
+    let stream = if streamed { r#""stream":true,"# } else { "" };
+    post(
+        "/v1/chat/completions",
+        format!(
+            r#"{{"model":"simulator-small",{stream}"messages":[{{"role":"user","content":"{content}"}}]}}"#
+        ),
+    )
+}
+
+fn check_good(answer: &Answer, streamed: bool, what: &str) {
+    assert_eq!(answer.status, 200, "{what}: {answer:?}");
+    assert_eq!(answer.upstream(), "good", "{what}");
+    let whole = match streamed {
+        true => answer.text().ends_with("data: [DONE]\n\n"),
+        false => serde_json::from_slice::<serde_json::Value>(&answer.body).is_ok(),
+    };
+    assert!(whole, "{what}: {}", answer.text());
+    let roles = answer.text().matches(r#""role""#).count();
+    assert_eq!(roles, 1, "{what}: two beginnings: {}", answer.text());
+}
+
+async fn before_the_first_token_a_stream_comes_from_a_good_endpoint(transport: Transport) {
+    for (fault, _) in FAULTS {
+        for http in BOTH {
+            fails_over(transport, fault, http, true, 5).await;
+        }
+    }
+}
+
+async fn a_whole_answer_comes_from_a_good_endpoint(transport: Transport) {
+    for (fault, _) in FAULTS.iter().filter(|(_, whole)| *whole) {
+        for http in BOTH {
+            fails_over(transport, fault, http, false, 5).await;
+        }
+    }
+}
+
+async fn large_requests_are_sent_again_whole(transport: Transport) {
+    for (fault, whole) in FAULTS {
+        fails_over(transport, fault, Http::One, !whole, 1 << 20).await;
+        fails_over(transport, fault, Http::Two, true, 1 << 20).await;
+    }
+}
+
+async fn an_upstream_that_does_not_read_is_left_in_time(transport: Transport) {
+    // More than the kernel takes, and in many pieces; over HTTP/2 what fits its window.
+    for (protocol, size) in [("http1", 16 << 20), ("http2", 60_000)] {
+        let sent = Bytes::from(pattern(size));
+        let bad = simulator(&[("name", "bad"), ("faults", "stall; at=body=1")]);
+        let good = simulator(&[("name", "good"), ("record", "0")]);
+        let rest = two(
+            bad.address(),
+            good.address(),
+            "retry: { first_token: 500ms },",
+        );
+        let rest = rest.replace(
+            "] }\nroutes",
+            &format!("], protocol: {protocol} }}\nroutes"),
+        );
+        let proxy = Proxy::start(&config(transport, "", &rest)).await;
+        let mut client = Client::connect(proxy.address(), Http::One).await;
+        let body = pieces(&sent, &[16 * 1024]);
+        let answer = client
+            .answer(Request::put("/echo").body(body).unwrap())
+            .await;
+        assert_eq!(answer.status, 200, "{protocol}");
+        assert_eq!(answer.upstream(), "good", "{protocol}");
+        assert!(answer.body == sent, "{protocol}: it came back otherwise");
+        proxy.forgets_bodies().await;
+    }
+}
+
+/// A request whose first endpoint fails like this is answered by the second, and each of
+/// them is asked once.
+async fn fails_over(transport: Transport, fault: &str, http: Http, streamed: bool, size: usize) {
+    let what = format!("{fault}, streamed: {streamed}, {size} bytes over {http:?}");
+    let faults = format!("{fault}=1");
+    let bad = simulator(&[("name", "bad"), ("faults", &faults), ("record", "0")]);
+    let good = simulator(&[("name", "good"), ("record", "0")]);
+    let route = "retry: { first_token: 200ms },";
+    let rest = two(bad.address(), good.address(), route);
+    let proxy = Proxy::start(&config(transport, "", &rest)).await;
+    let mut client = Client::connect(proxy.address(), http).await;
+    let answer = client.answer(request(streamed, size)).await;
+    check_good(&answer, streamed, &what);
+    assert_eq!((bad.requests(), good.requests()), (1, 1), "{what}");
+    proxy.forgets_bodies().await;
+}
+
+async fn what_may_not_be_tried_again_is_passed_on(transport: Transport) {
+    let bad = simulator(&[("name", "bad"), ("faults", "500=1")]);
+    let good = simulator(&[("name", "good")]);
+    let rest = two(bad.address(), good.address(), "attempts: 1,");
+    let proxy = Proxy::start(&config(transport, "", &rest)).await;
+    for http in BOTH {
+        let mut client = Client::connect(proxy.address(), http).await;
+        let (one, other) = (client.answer(chat()).await, client.answer(chat()).await);
+        let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 500]);
+    }
+}
+
+async fn the_last_attempt_is_passed_on_as_it_is(transport: Transport) {
+    for (fault, status, code) in [
+        ("429; retry-after=7", 429, "rate_limit_exceeded"),
+        ("503", 503, ""),
+        ("refuse", 502, "upstream_failed"),
+        ("reset; after=0", 502, "upstream_failed"),
+    ] {
+        let faults = format!("{fault}=1");
+        let one = simulator(&[("faults", &faults)]);
+        let other = simulator(&[("faults", &faults)]);
+        let rest = two(one.address(), other.address(), "");
+        let proxy = Proxy::start(&config(transport, "", &rest)).await;
+        let mut client = Client::connect(proxy.address(), Http::One).await;
+        let answer = client.answer(chat()).await;
+        assert_eq!(answer.status, status, "{fault}");
+        if !code.is_empty() {
+            assert_eq!(answer.error_code(), code, "{fault}");
+        }
+        if status == 429 {
+            assert_eq!(answer.header("retry-after"), "7");
+        }
+        assert_eq!((one.requests(), other.requests()), (1, 1), "{fault}");
+    }
+}
+
+/// An upstream that answers every request with this stream, and then closes.
+async fn scripted(stream: &'static str) -> SocketAddr {
+    answering("connection: close", stream).await
+}
+
+/// The same with another header.
+async fn answering(header: &'static str, stream: &'static str) -> SocketAddr {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = vec![0; 64 * 1024];
+                let _ = socket.read(&mut request).await;
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-upstream-name: bad\r\n{header}\r\n\r\n"
+                );
+                let _ = socket.write_all(head.as_bytes()).await;
+                let _ = socket.write_all(stream.as_bytes()).await;
+                // Closing with bytes unread would take back what was sent.
+                let _ = socket.shutdown().await;
+                while socket.read(&mut request).await.is_ok_and(|n| n > 0) {}
+            });
+        }
+    });
+    address
+}
+
+const ROLE: &str = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n";
+
+async fn an_error_within_a_stream_is_a_failure_too(transport: Transport) {
+    for stream in [
+        "data: {\"error\":{\"message\":\"overloaded\",\"code\":503}}\n\n",
+        "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\ndata: {\"error\":{\"message\":\"no\"}}\n\n",
+        ": ping\n\ndata: {\"type\":\"response.created\"}\n\ndata: {\"type\":\"response.failed\"}\n\n",
+        ROLE,
+        ": only a comment\n\n",
+        "",
+    ] {
+        let bad = scripted(stream).await;
+        let good = simulator(&[("name", "good")]);
+        let rest = two(bad, good.address(), "");
+        let proxy = Proxy::start(&config(transport, "", &rest)).await;
+        for http in BOTH {
+            // Twice, since the endpoints take turns.
+            for _ in 0..2 {
+                let mut client = Client::connect(proxy.address(), http).await;
+                let answer = client.answer(streamed_chat()).await;
+                check_good(&answer, true, stream);
+            }
+        }
+    }
+}
+
+async fn a_stream_that_breaks_off_ends_with_an_error_event(transport: Transport) {
+    let upstream = simulator(&[("between-tokens", "20ms")]);
+    let rest = all_to(upstream.address());
+    let proxy = Proxy::start(&config(transport, "", &rest)).await;
+    for http in BOTH {
+        for fault in ["reset; after=3", "cut; after=3"] {
+            let mut client = Client::connect(proxy.address(), http).await;
+            let broken = with(streamed_chat(), "x-simulate", fault);
+            let answer = client.answer(broken).await;
+            assert_eq!(answer.break_code(), "upstream_failed");
+        }
+    }
+    assert_eq!(upstream.requests(), 4, "each was asked for once");
+}
+
+async fn a_compressed_stream_is_passed_on_as_it_is(transport: Transport) {
+    // Not compressed really: what it says must not be read.
+    let upstream = answering("content-encoding: zstd\r\nconnection: close", ROLE).await;
+    let other = Refusing::new();
+    let rest = two(upstream, other.address(), "");
+    let proxy = Proxy::start(&config(transport, "", &rest)).await;
+    for http in BOTH {
+        let mut client = Client::connect(proxy.address(), http).await;
+        assert_eq!(client.answer(streamed_chat()).await.text(), ROLE);
+    }
+    let upstream = answering(
+        "content-encoding: zstd\r\ntransfer-encoding: chunked",
+        "2\r\n\n\n\r\n",
+    )
+    .await;
+    let proxy = Proxy::start(&config(transport, "", &all_to(upstream))).await;
+    for http in BOTH {
+        let mut client = Client::connect(proxy.address(), http).await;
+        let answer = client.try_answer(streamed_chat()).await;
+        assert!(answer.is_err(), "nothing can be added to it: {answer:?}");
+    }
+}
+
+async fn a_stream_of_messages_that_breaks_off_ends_as_anthropic_says(transport: Transport) {
+    let events = "event: message_start\ndata: {\"type\":\"message_start\"}\n\nevent: content_block_delta\ndata: {\"type\":\"content_block_delta\"}\n\n";
+    let chunk = format!("{:x}\r\n{events}\r\n", events.len());
+    let upstream = answering("transfer-encoding: chunked", chunk.leak()).await;
+    let proxy = Proxy::start(&config(transport, "", &all_to(upstream))).await;
+    for http in BOTH {
+        let mut client = Client::connect(proxy.address(), http).await;
+        let answer = client.answer(post("/v1/messages", "{}")).await;
+        let error = answer.text().strip_prefix(events).unwrap();
+        let error = error.strip_prefix("event: error\ndata: ").unwrap();
+        let error: serde_json::Value = serde_json::from_str(error).unwrap();
+        assert_eq!(error["type"], "error");
+        assert_eq!(error["error"]["type"], "api_error");
+    }
+}
+
+async fn statuses_are_those_of_the_route(transport: Transport) {
+    for (statuses, expected) in [("[418]", (418, 200)), ("[]", (500, 500))] {
+        let fault = if expected.0 == 418 { "418=1" } else { "500=1" };
+        let bad = simulator(&[("name", "bad"), ("faults", fault)]);
+        let good = simulator(&[("name", "good")]);
+        let route = format!("retry: {{ statuses: {statuses} }},");
+        let rest = two(bad.address(), good.address(), &route);
+        let proxy = Proxy::start(&config(transport, "", &rest)).await;
+        let mut client = Client::connect(proxy.address(), Http::One).await;
+        assert_eq!(client.answer(chat()).await.status, expected.1, "{statuses}");
+    }
+}
+
+async fn what_models_are_not_asked_is_repeated_only_if_that_is_harmless(transport: Transport) {
+    let bad = simulator(&[("name", "bad"), ("faults", "refuse=1")]);
+    let refusing = Refusing::new();
+    for (bad, method, expected) in [
+        (bad.address(), "POST", 502),
+        (bad.address(), "PUT", 200),
+        // Nobody can have worked on it.
+        (refusing.address(), "POST", 200),
+    ] {
+        let good = simulator(&[("name", "good")]);
+        let proxy = Proxy::start(&config(transport, "", &two(bad, good.address(), ""))).await;
+        let mut client = Client::connect(proxy.address(), Http::One).await;
+        let mut request = post("/echo", "{}");
+        *request.method_mut() = method.parse().unwrap();
+        assert_eq!(client.answer(request).await.status, expected, "{method}");
+    }
+}
+
+async fn nothing_of_a_failed_answer_is_left(transport: Transport) {
+    let bad = scripted(ROLE).await;
+    let good = simulator(&[("name", "good")]);
+    let chain =
+        "chain:\n  - headers: { response: [{ add: { x-once: \"yes\" } }] }\n  - request_id: {}\n";
+    let rest = format!("{chain}{}", two(bad, good.address(), ""));
+    let proxy = Proxy::start(&config(transport, "", &rest)).await;
+    for http in BOTH {
+        for _ in 0..2 {
+            let mut client = Client::connect(proxy.address(), http).await;
+            let answer = client.answer(streamed_chat()).await;
+            check_good(&answer, true, "with rules");
+            assert_eq!(answer.headers.get_all("x-once").iter().count(), 1);
+            assert_eq!(answer.headers.get_all("x-request-id").iter().count(), 1);
+        }
+    }
+}
