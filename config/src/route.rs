@@ -28,8 +28,12 @@ pub struct Route {
     #[schemars(length(min = 1))]
     pub split: Vec<Target>,
     /// How many endpoints are tried before the client gets an error, 1 to 10.
-    /// A request is tried again only while nothing of an answer has reached the client.
-    /// With `1` the request body streams through without being kept. Default: 2.
+    /// A request is tried again only while nothing of an answer has reached the client:
+    /// after a connection that could not be made, and, where working twice on it does no
+    /// harm, after one that broke and after what `retry` counts as a failure. That is
+    /// where models are asked, and for the methods that promise it (GET, PUT and others,
+    /// not POST). With `1` the request body streams through without being kept.
+    /// Default: 2.
     #[serde(default)]
     pub attempts: Attempts,
     /// What counts as a failed attempt, besides a connection that cannot be made or
@@ -38,8 +42,10 @@ pub struct Route {
     pub retry: Retry,
 }
 
-/// What counts as a failed attempt. It matters while there is an attempt left: the last
-/// one's answer is passed on whatever it is.
+/// What counts as a failed attempt, besides a connection that fails, and a stream of a
+/// model that ends, breaks or tells of an error before its first output. It matters while
+/// there is an attempt left: the last one's answer is passed on whatever it is. So is
+/// that of an attempt after which the upstream's `retry_budget` is spent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
@@ -48,9 +54,12 @@ pub struct Retry {
     #[schemars(length(max = 200))]
     pub statuses: Vec<ErrorStatus>,
     /// An answer that has not begun after this time, counted for each attempt from its
-    /// beginning. A stream begins with its first token: what comes before it (roles,
-    /// announcements, pings) is held back until then. The last attempt gets `read` of the
-    /// upstream's `timeouts` alone. Default: no limit.
+    /// beginning, the connection and the request's body included. A stream begins with its
+    /// first token: what comes before it (roles, announcements, pings) is held back until
+    /// then. An answer of a model in one JSON object begins when it is there in full, or
+    /// 256 KiB of it are. Only requests with a body have this limit. The last attempt has
+    /// the upstream's `timeouts` alone, and so has one whose body an HTTP/2 upstream
+    /// stops taking. Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_token: Option<Duration>,
 }

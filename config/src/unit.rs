@@ -32,7 +32,7 @@ pub use key_hash::KeyHash;
 pub use line::Line;
 pub use media_type::MediaType;
 pub use name::{ModelName, Name};
-pub use number::{Attempts, Count, ErrorStatus, Weight};
+pub use number::{Attempts, Count, ErrorStatus, Percent, Weight};
 pub use period::Period;
 pub use secret::Secret;
 pub use size::Size;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::field;
-use crate::unit::{Duration, HostPort, Name, Weight};
+use crate::unit::{Duration, HostPort, Name, Percent, Weight};
 
 mod balance;
 mod credential;
@@ -70,6 +70,13 @@ pub struct Upstream {
     /// How long to wait for what.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// How many of the requests may be tried again, in percent, 0 to 100. Whatever it is,
+    /// ten in a second may. When it is spent, an attempt's failure is passed on even if
+    /// another one is left, so that servers in trouble are not stormed. It is shared by
+    /// all routes and survives reloads. A connection that cannot be made does not count.
+    /// Default: 20.
+    #[serde(default)]
+    pub retry_budget: Percent,
 }
 
 /// One server. Written as `127.0.0.1:8000`, or as a mapping.

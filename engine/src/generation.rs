@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use penstock_config::Config;
 use penstock_plugins::{RouteTable, Shared, build};
@@ -15,6 +16,7 @@ use prometheus::IntGauge;
 
 use crate::files::{Files, Seen};
 use crate::materials::Machine;
+use crate::retries::{Budget, Retries};
 use crate::telemetry::{Held, RouteMetrics, Telemetry};
 use crate::tls::{self, Acceptors, CertificateError};
 use crate::transport::Transport;
@@ -32,6 +34,7 @@ pub struct Generation {
     pub files: Seen,
     acceptors: Acceptors,
     upstreams: Box<[Upstream]>,
+    retries: Box<[Arc<Retries>]>,
     /// By route, found when they are first asked for.
     metrics: Box<[OnceLock<Arc<RouteMetrics>>]>,
     telemetry: Arc<Telemetry>,
@@ -64,7 +67,16 @@ impl Generation {
             telemetry,
             shared,
         };
+        let mut retries = Vec::with_capacity(config.upstreams.len());
         for (name, upstream) in &config.upstreams {
+            let budget = || Budget::new(Instant::now());
+            let budget = shared.keep("retries", name.as_str(), budget);
+            let refused = telemetry.upstream(name.as_str()).over_budget.clone();
+            retries.push(Arc::new(Retries::new(
+                upstream.retry_budget,
+                budget,
+                refused,
+            )));
             match Upstream::build(name.as_str(), upstream, &workshop) {
                 Ok(upstream) => upstreams.push(upstream),
                 Err(error) => errors.push(BuildError::Upstream(error)),
@@ -84,6 +96,7 @@ impl Generation {
             files: files.seen(),
             acceptors,
             upstreams: upstreams.into(),
+            retries: retries.into(),
             config,
         })
     }
@@ -96,6 +109,11 @@ impl Generation {
     /// The upstream of a target of this generation.
     pub fn upstream(&self, id: penstock_plugins::UpstreamId) -> Option<&Upstream> {
         self.upstreams.get(id.0)
+    }
+
+    /// The retries of the upstream of a target of this generation.
+    pub fn retries(&self, id: penstock_plugins::UpstreamId) -> Option<&Arc<Retries>> {
+        self.retries.get(id.0)
     }
 
     /// All upstreams, in the order of their names.

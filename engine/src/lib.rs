@@ -20,6 +20,7 @@ pub mod listen;
 pub mod live;
 pub mod materials;
 pub mod proxy;
+pub mod retries;
 pub mod server;
 pub mod telemetry;
 pub mod tls;

@@ -196,6 +196,68 @@ impl JsonSchema for Attempts {
     }
 }
 
+/// A part of a hundred: a whole number from 0 to 100. Default: 20.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Percent(u8);
+
+impl Percent {
+    const MAX: u8 = 100;
+
+    /// The percentage as a number.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for Percent {
+    fn default() -> Self {
+        Self(20)
+    }
+}
+
+impl TryFrom<u8> for Percent {
+    type Error = Invalid;
+
+    fn try_from(percent: u8) -> Result<Self, Invalid> {
+        match percent {
+            0..=Self::MAX => Ok(Self(percent)),
+            _ => Err(Invalid::new(format!(
+                "`{percent}` is out of range: write 0 to {}",
+                Self::MAX
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        whole_number(deserializer, 0, u64::from(Self::MAX)).map(Self)
+    }
+}
+
+impl JsonSchema for Percent {
+    fn schema_name() -> Cow<'static, str> {
+        "Percent".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "integer",
+            "title": "percent",
+            "description": "A part of a hundred.",
+            "minimum": 0,
+            "maximum": Self::MAX,
+        })
+    }
+}
+
 /// How much of something a limit allows: a whole number from 0 to a million million.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]

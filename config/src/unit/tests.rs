@@ -5,8 +5,8 @@ use std::str::FromStr;
 use std::time::{Duration as StdDuration, Instant};
 
 use super::{
-    Attempts, Cidr, Duration, Glob, HeaderName, HostPort, Identifier, Invalid, KeyHash, Line,
-    MediaType, Method, ModelName, Name, Secret, Size, Timestamp, Weight,
+    Attempts, Cidr, Duration, ErrorStatus, Glob, HeaderName, HostPort, Identifier, Invalid,
+    KeyHash, Line, MediaType, Method, ModelName, Name, Percent, Secret, Size, Timestamp, Weight,
 };
 
 /// Each text reads as a value that shows as the second text, and that reads back.
@@ -341,6 +341,13 @@ fn numbers() {
         "no try at all is not a route"
     );
     assert!(Attempts::try_from(11).is_err(), "above the greatest");
+    assert_eq!(Percent::default().get(), 20);
+    assert_eq!(Percent::try_from(100).map(Percent::get), Ok(100));
+    assert!(Percent::try_from(101).is_err(), "above the whole");
+    assert_eq!(ErrorStatus::try_from(599).map(ErrorStatus::get), Ok(599));
+    for status in [399, 600] {
+        assert!(ErrorStatus::try_from(status).is_err(), "{status}: no error");
+    }
     for text in ["-1", "1.5", "\"1\"", "1000001", "null", "[]"] {
         assert!(
             serde_json::from_str::<Weight>(text).is_err(),

@@ -22,7 +22,8 @@ use pingora_proxy::Session;
 use tracing::{info, warn};
 
 use super::body::Body;
-use super::context::Context;
+use super::context::{Before, Context};
+use super::replay::Deadline;
 use super::{credentials, edits, unavailable};
 use crate::clock;
 
@@ -52,6 +53,12 @@ pub(super) fn next_peer(ctx: &mut Context) -> Result<Box<HttpPeer>> {
             let mut peer = endpoint.peer();
             ctx.attempts.endpoint = Some(endpoint);
             ctx.attempts.flight = Some(flight);
+            if ctx.attempts.made == 0
+                && ctx.attempts_max() > 1
+                && let Some(retries) = ctx.retries()
+            {
+                retries.earn();
+            }
             ctx.attempts.made += 1;
             limit_time(ctx, &mut peer);
             Ok(peer)
@@ -72,8 +79,8 @@ fn limit_time(ctx: &Context, peer: &mut HttpPeer) {
     let Some(hold) = &ctx.hold else { return };
     let limit = ctx.route().and_then(|route| route.retry().first_token);
     let limit = limit.filter(|_| ctx.has_attempt_left());
-    let limit = limit.map(Duration::get);
-    if let Some(limit) = limit {
+    let limit = limit.map(Duration::get).zip(ctx.retries());
+    if let Some((limit, _)) = limit {
         // The deadline is not looked at before there is a connection.
         for timeout in [
             &mut peer.options.connection_timeout,
@@ -82,7 +89,10 @@ fn limit_time(ctx: &Context, peer: &mut HttpPeer) {
             *timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
         }
     }
-    hold.begin(limit.map(|limit| Instant::now() + limit));
+    hold.begin(limit.map(|(limit, retries)| Deadline {
+        at: Instant::now() + limit,
+        retries: retries.clone(),
+    }));
 }
 
 /// A connection is there, new or reused.
@@ -118,10 +128,16 @@ pub(super) fn failed(
     reused: bool,
 ) -> Box<Error> {
     let upstream_failed = *error.esource() == ErrorSource::Upstream;
-    if upstream_failed && let Some(upstream) = ctx.upstream() {
-        upstream.metrics.failed.inc();
-    }
     let late = is_late(&error);
+    if let Some(upstream) = ctx.upstream() {
+        let metrics = &upstream.metrics;
+        match error.etype() {
+            etype if *etype == UNWELCOME => metrics.bad_answer.inc(),
+            _ if late => metrics.late.inc(),
+            _ if upstream_failed => metrics.failed.inc(),
+            _ => {}
+        }
+    }
     let repeatable = ctx.hold.is_some() || session.is_body_empty();
     // Reading tells by `ReusedOnly`; writing a body fails when the close came before it.
     let was_closed = reused
@@ -132,10 +148,13 @@ pub(super) fn failed(
     }
     let open = (upstream_failed || late) && repeatable && !ctx.attempts.answered;
     if open && was_closed && ctx.attempts_max() > 1 && ctx.attempts.made < TRIES_MAX {
+        record(ctx, &error);
         error.set_retry(true);
     } else {
         let harmless = does_no_harm(session.req_header(), ctx.exchange.dialect());
         let again = open && harmless && ctx.has_attempt_left();
+        let paid = late || std::mem::take(&mut ctx.attempts.paid);
+        let again = again && (paid || is_affordable(ctx));
         ctx.attempts.counted += 1;
         if upstream_failed || late {
             give_up_endpoint(ctx, &error, again);
@@ -212,6 +231,12 @@ fn judge(ctx: &mut Context, verdict: Verdict, reason: &dyn Display) {
     ctx.attempts.flight = Some(flight);
 }
 
+/// Takes one of the upstream's retries, if there is one.
+fn is_affordable(ctx: &Context) -> bool {
+    let retries = ctx.retries();
+    retries.is_none_or(|retries| retries.spend(Instant::now()))
+}
+
 /// Whether a request may be worked on twice.
 fn does_no_harm(head: &RequestHeader, dialect: Dialect) -> bool {
     dialect != Dialect::Plain || head.method.is_idempotent()
@@ -228,16 +253,18 @@ fn forget_answer(ctx: &mut Context) {
 }
 
 /// An answer with this status is a failed attempt, if another one may follow.
-pub(super) fn refuses(session: &mut Session, ctx: &Context, status: StatusCode) -> bool {
+pub(super) fn refuses(session: &mut Session, ctx: &mut Context, status: StatusCode) -> bool {
     let repeatable = ctx.hold.is_some() || session.is_body_empty();
     let counts = |route: &Route| {
         let mut statuses = route.retry().statuses.iter();
         statuses.any(|one| one.get() == status.as_u16())
     };
-    repeatable
+    ctx.attempts.paid = repeatable
         && ctx.has_attempt_left()
         && ctx.route().is_some_and(counts)
         && does_no_harm(session.req_header(), ctx.exchange.dialect())
+        && is_affordable(ctx);
+    ctx.attempts.paid
 }
 
 /// An upstream's answer that counts as a failed attempt.
@@ -261,8 +288,26 @@ fn give_up_endpoint(ctx: &mut Context, error: &Error, again: bool) {
     };
     ctx.attempts.failed.push(endpoint.seed);
     if again {
+        record(ctx, error);
         let upstream = ctx.upstream().map(|upstream| upstream.name.as_str());
         warn!(upstream, endpoint = &*endpoint.label, %error, "attempt failed, trying another endpoint");
+    }
+}
+
+/// Keeps what became of an attempt that is followed by another one.
+fn record(ctx: &mut Context, error: &Error) {
+    if let Some(upstream) = ctx.upstream() {
+        upstream.metrics.retries.inc();
+    }
+    let reason = match &error.context {
+        Some(why) if *error.etype() == UNWELCOME => why.as_str(),
+        _ => error.etype().as_str(),
+    };
+    if let Some(endpoint) = &ctx.attempts.endpoint {
+        ctx.attempts.before.push(Before {
+            endpoint: endpoint.label.clone(),
+            reason: reason.to_owned(),
+        });
     }
 }
 

@@ -15,6 +15,7 @@ use super::held::Held;
 use super::replay::Hold;
 use crate::clock;
 use crate::generation::Generation;
+use crate::retries::Retries;
 use crate::telemetry::RouteMetrics;
 use crate::upstream::{Credential, Endpoint, Upstream};
 
@@ -77,6 +78,10 @@ pub struct Attempts {
     pub credential: Option<Arc<Credential>>,
     /// Seeds of the endpoints that failed.
     pub failed: Vec<u64>,
+    /// What became of the tries that were followed by another one.
+    pub(super) before: Vec<Before>,
+    /// The retry that is about to be decided on was taken from the budget already.
+    pub(super) paid: bool,
     /// Tries that count: one over a connection that turned out to be closed does not.
     pub counted: usize,
     /// Tries in all.
@@ -84,6 +89,14 @@ pub struct Attempts {
     /// Something of an answer has been let through to the client, so that there can be no
     /// further try.
     pub answered: bool,
+}
+
+/// A try that was followed by another one.
+pub(super) struct Before {
+    /// As the configuration names it.
+    pub(super) endpoint: Arc<str>,
+    /// Why it failed, in a word.
+    pub(super) reason: String,
 }
 
 impl Context {
@@ -128,6 +141,11 @@ impl Context {
     /// The route, once it is known.
     pub fn route(&self) -> Option<&Route> {
         self.generation.routes.get(self.route?)
+    }
+
+    /// What the upstream has left of retries.
+    pub(super) fn retries(&self) -> Option<&Arc<Retries>> {
+        self.generation.retries(self.target.as_ref()?.upstream)
     }
 
     /// How many endpoints the route lets a request try.

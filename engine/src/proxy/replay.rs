@@ -9,6 +9,7 @@
 //! the client's session where [`restore`] finds it.
 
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,7 @@ use pingora_proxy::Session;
 use super::attempt;
 use super::body::Body;
 use super::context::Context;
+use crate::retries::Retries;
 
 /// What a replay and the rest of its request share.
 #[derive(Clone, Default)]
@@ -41,12 +43,18 @@ struct State {
     /// The next head is to be kept back.
     keeps_head: bool,
     /// When the attempt under way is over, if its answer has not begun.
-    deadline: Option<Instant>,
+    deadline: Option<Deadline>,
+}
+
+/// The end of an attempt, after which there is another one if the upstream has a retry left.
+pub(super) struct Deadline {
+    pub(super) at: Instant,
+    pub(super) retries: Arc<Retries>,
 }
 
 impl Hold {
     /// An attempt begins.
-    pub(super) fn begin(&self, deadline: Option<Instant>) {
+    pub(super) fn begin(&self, deadline: Option<Deadline>) {
         let mut state = self.0.lock();
         state.keeps_head = false;
         state.deadline = deadline;
@@ -69,7 +77,13 @@ impl Hold {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.0.lock().deadline
+        self.0.lock().deadline.as_ref().map(|deadline| deadline.at)
+    }
+
+    /// The deadline has passed: whether that ends the attempt. If not, it goes on without.
+    fn ends(&self) -> bool {
+        let deadline = self.0.lock().deadline.take();
+        deadline.is_some_and(|deadline| deadline.retries.spend(Instant::now()))
     }
 }
 
@@ -297,20 +311,22 @@ impl server::Session for Replay {
         if !no_body_expected && let Some(piece) = self.next_piece() {
             return Ok(Some(piece));
         }
-        let deadline = self.hold.deadline();
+        let hold = self.hold.clone();
         let client = self.client_mut();
-        let leaving = async {
+        let mut leaving = pin!(async {
             // What a client sends past its body is the next request, and waits for its turn.
             match client.read_body_or_idle(true).await {
                 Ok(_) => pending().await,
                 Err(error) => Err(error),
             }
+        });
+        let Some(deadline) = hold.deadline() else {
+            return leaving.await;
         };
-        match deadline {
-            None => leaving.await,
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), leaving)
-                .await
-                .unwrap_or_else(|_| Err(attempt::late())),
+        match tokio::time::timeout_at(deadline.into(), &mut leaving).await {
+            Ok(left) => left,
+            Err(_) if hold.ends() => Err(attempt::late()),
+            Err(_) => leaving.await,
         }
     }
 

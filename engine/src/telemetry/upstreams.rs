@@ -7,7 +7,16 @@ use prometheus::{IntCounter, IntCounterVec};
 use super::Families;
 use super::named::Named;
 
-const RESULTS: [&str; 4] = ["connected", "reused", "connect_failed", "failed"];
+const RESULTS: [&str; 6] = [
+    "connected",
+    "reused",
+    "connect_failed",
+    "failed",
+    "bad_answer",
+    "late",
+];
+
+const RETRIES: [&str; 2] = ["made", "over_budget"];
 
 /// Handles of one upstream.
 pub struct UpstreamMetrics {
@@ -17,16 +26,25 @@ pub struct UpstreamMetrics {
     pub reused: IntCounter,
     /// Attempts that made no connection.
     pub connect_failed: IntCounter,
-    /// Attempts that failed after the connection was made.
+    /// Attempts whose connection failed after it was made.
     pub failed: IntCounter,
     /// Requests that found no endpoint.
     pub unavailable: IntCounter,
+    /// Attempts whose answer was not passed on, for its status or since it had none in it.
+    pub bad_answer: IntCounter,
+    /// Attempts whose answer did not begin in time.
+    pub late: IntCounter,
+    /// Attempts that were made because an earlier one had failed.
+    pub retries: IntCounter,
+    /// Attempts that were not made since the upstream's retries were spent.
+    pub over_budget: IntCounter,
 }
 
 /// The family of which each upstream has its own metrics.
 pub(super) struct Upstreams {
     attempts: IntCounterVec,
     unavailable: IntCounterVec,
+    retries: IntCounterVec,
     named: Named<UpstreamMetrics>,
 }
 
@@ -43,20 +61,31 @@ impl Upstreams {
                 "Requests refused because no endpoint could be sent any",
                 &["upstream"],
             )?,
+            retries: families.counters(
+                "upstream_retries_total",
+                "Attempts after a failed one, made or not",
+                &["upstream", "result"],
+            )?,
             named: Named::new(),
         })
     }
 
     pub(super) fn of(&self, name: &str) -> Arc<UpstreamMetrics> {
         self.named.of(name, || {
-            let [connected, reused, connect_failed, failed] =
+            let [connected, reused, connect_failed, failed, bad_answer, late] =
                 RESULTS.map(|result| self.attempts.with_label_values(&[name, result]));
+            let [retries, over_budget] =
+                RETRIES.map(|result| self.retries.with_label_values(&[name, result]));
             UpstreamMetrics {
                 connected,
                 reused,
                 connect_failed,
                 failed,
                 unavailable: self.unavailable.with_label_values(&[name]),
+                bad_answer,
+                late,
+                retries,
+                over_budget,
             }
         })
     }
@@ -69,6 +98,9 @@ impl Upstreams {
                 let _ = self.attempts.remove_label_values(&[name, result]);
             }
             let _ = self.unavailable.remove_label_values(&[name]);
+            for result in RETRIES {
+                let _ = self.retries.remove_label_values(&[name, result]);
+            }
         });
     }
 }

@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::Request;
 use penstock::transport::Transport;
+use rustix::process::Signal;
 
 use crate::harness::client::{
     Answer, BOTH, Body, Client, Http, chat, pieces, post, streamed_chat, with,
 };
+use crate::harness::process::ProxyProcess;
 use crate::harness::{Proxy, Refusing, all_to, config, pattern, simulator};
 
 on_both!(
@@ -17,6 +19,8 @@ on_both!(
     a_whole_answer_comes_from_a_good_endpoint,
     large_requests_are_sent_again_whole,
     an_upstream_that_does_not_read_is_left_in_time,
+    a_dead_fleet_is_not_stormed,
+    what_became_of_earlier_attempts_is_told,
     what_may_not_be_tried_again_is_passed_on,
     the_last_attempt_is_passed_on_as_it_is,
     an_error_within_a_stream_is_a_failure_too,
@@ -27,6 +31,8 @@ on_both!(
     what_models_are_not_asked_is_repeated_only_if_that_is_harmless,
     nothing_of_a_failed_answer_is_left,
 );
+
+const LOG: &str = "log: { format: json, access: on }";
 
 /// Ways of failing, and whether an answer in one piece shows them.
 const FAULTS: [(&str, bool); 14] = [
@@ -127,6 +133,67 @@ async fn an_upstream_that_does_not_read_is_left_in_time(transport: Transport) {
     }
 }
 
+async fn a_dead_fleet_is_not_stormed(transport: Transport) {
+    let one = simulator(&[("faults", "500=1")]);
+    let other = simulator(&[("faults", "500=1")]);
+    let rest = two(one.address(), other.address(), "");
+    let proxy = Proxy::start(&config(transport, "", &rest)).await;
+    let clients = (0..20).map(|_| {
+        let address = proxy.address();
+        tokio::spawn(async move {
+            let mut client = Client::connect(address, Http::One).await;
+            for _ in 0..20 {
+                let answer = client.answer(chat()).await;
+                assert_eq!(answer.status, 500, "the upstream's own answer");
+            }
+        })
+    });
+    for client in clients.collect::<Vec<_>>() {
+        client.await.unwrap();
+    }
+    let retries = |result: &str| {
+        let label = format!("result=\"{result}\"");
+        proxy.metric("penstock_upstream_retries_total", &[&label])
+    };
+    let (made, refused) = (retries("made"), retries("over_budget"));
+    assert!(refused > 0.0, "{made} retries were made, and none refused");
+    assert_eq!(made + refused, 400.0, "one for each request, made or not");
+    let asked = one.requests() + other.requests();
+    assert_eq!(asked as f64, 400.0 + made);
+}
+
+async fn what_became_of_earlier_attempts_is_told(transport: Transport) {
+    for (fault, reason) in [
+        ("503", "status_503"),
+        ("malformed", "malformed_event"),
+        ("stall; at=first", "FirstTokenTimedout"),
+        // What the kernel says of it differs.
+        ("refuse", ""),
+    ] {
+        let faults = format!("{fault}=1");
+        let bad = simulator(&[("faults", &faults)]);
+        let good = simulator(&[]);
+        let rest = two(
+            bad.address(),
+            good.address(),
+            "retry: { first_token: 200ms },",
+        );
+        let mut proxy = ProxyProcess::start(transport, LOG, &rest).await;
+        let mut client = Client::connect(proxy.address, Http::One).await;
+        assert_eq!(client.answer(streamed_chat()).await.status, 200, "{fault}");
+        proxy.process.signal(Signal::TERM);
+        assert_eq!(proxy.process.exit_code().await, Some(0));
+        let lines = proxy.process.lines();
+        let lines = lines.iter().map(|line| serde_json::from_str(line).unwrap());
+        let mut lines = lines.filter(|line: &serde_json::Value| line["message"] == "request");
+        let line = lines.next().unwrap();
+        assert_eq!(line["attempts"], 2, "{line}");
+        let told = line["failed_attempts"].as_str().unwrap();
+        let wanted = format!("{}={reason}", bad.address());
+        assert!(told.starts_with(&wanted), "{fault}: {told}");
+    }
+}
+
 /// A request whose first endpoint fails like this is answered by the second, and each of
 /// them is asked once.
 async fn fails_over(transport: Transport, fault: &str, http: Http, streamed: bool, size: usize) {
@@ -141,6 +208,14 @@ async fn fails_over(transport: Transport, fault: &str, http: Http, streamed: boo
     let answer = client.answer(request(streamed, size)).await;
     check_good(&answer, streamed, &what);
     assert_eq!((bad.requests(), good.requests()), (1, 1), "{what}");
+    let attempts = |result: &str| {
+        let label = format!("result=\"{result}\"");
+        proxy.metric("penstock_upstream_attempts_total", &[&label])
+    };
+    let failed = ["failed", "bad_answer", "late"].map(attempts);
+    assert_eq!(failed.iter().sum::<f64>(), 1.0, "{what}: {failed:?}");
+    let is_late = failed[2] == 1.0;
+    assert!(is_late || !fault.starts_with("stall"), "{what}");
     proxy.forgets_bodies().await;
 }
 

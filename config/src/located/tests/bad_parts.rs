@@ -157,6 +157,10 @@ fn routes() {
     );
     expect(&route("attempts: 11"), &[(6, 15, "write 1 to 10")]);
     expect(
+        &route("retry: { statuses: [200] }"),
+        &[(6, 25, "write 400 to 599")],
+    );
+    expect(
         &route("chain: [{ request_id: {}, extra: {} }]"),
         &[(6, 13, "must stand here, not 2")],
     );
