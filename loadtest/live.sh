@@ -8,7 +8,8 @@
 # OPENAI_API_KEY, and how the simulator is set in FIRST_TOKEN_MS and PACE_MS. PENSTOCK names
 # the binary (default: target/debug/penstock), LIVE_CONFIG the configuration (default:
 # live.yaml beside this script), in which @TRANSPORT@, @UPSTREAM@ and @FOLDER@ stand for
-# the transport, the simulator's address and the configuration's folder.
+# the transport, the simulator's address and the configuration's folder. With LIVE_FAULTS
+# there is a second simulator, named `faulty`, that has these faults, at @FAULTY@.
 #
 # The exit code is the command's. It is 1, and the logs are printed, when the proxy does
 # not start, logs an error, or does not drain and end well after SIGTERM.
@@ -22,12 +23,13 @@ first_token_ms=20
 pace_ms=5
 folder=$(mktemp -d)
 simulator=
+faulty=
 proxy=
 
 # shellcheck disable=SC2317 # The trap calls it.
 clean_up() {
     local pid
-    for pid in $proxy $simulator; do
+    for pid in $proxy $simulator $faulty; do
         kill -KILL "$pid" 2>/dev/null || true
     done
     rm -rf "$folder"
@@ -60,7 +62,17 @@ simulator=$!
 disown "$simulator"
 upstream=$(await "$folder/simulator.log" 'http://([0-9.:]+)') || fail "the simulator did not start"
 
+failing=
+if [[ -n ${LIVE_FAULTS:-} ]]; then
+    "$penstock" simulate --listen 127.0.0.1:0 --name faulty --faults "$LIVE_FAULTS" \
+        --first-token "${first_token_ms}ms" >"$folder/faulty.log" 2>&1 &
+    faulty=$!
+    disown "$faulty"
+    failing=$(await "$folder/faulty.log" 'http://([0-9.:]+)') || fail "the faulty simulator did not start"
+fi
+
 sed -e "s|@TRANSPORT@|$transport|g" -e "s|@UPSTREAM@|$upstream|g" -e "s|@FOLDER@|$folder|g" \
+    -e "s|@FAULTY@|$failing|g" \
     "$template" >"$folder/penstock.yaml"
 "$penstock" run --config "$folder/penstock.yaml" >"$folder/penstock.log" 2>&1 &
 proxy=$!

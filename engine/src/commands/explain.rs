@@ -33,7 +33,7 @@ impl Display for Explained<'_> {
             for (percent, target) in route.router().targets() {
                 writeln!(f, "  {} to {}", Percent(percent), To(generation, target))?;
             }
-            writeln!(f, "  attempts: {}", route.attempts())?;
+            attempts(f, route)?;
         }
         writeln!(f, "requests that no route matches")?;
         chain(f, generation.routes.global())?;
@@ -75,6 +75,22 @@ fn body(route: &Route) -> &'static str {
     }
 }
 
+fn attempts(f: &mut fmt::Formatter<'_>, route: &Route) -> fmt::Result {
+    writeln!(f, "  attempts: {}", route.attempts())?;
+    if route.attempts() == 1 {
+        return Ok(());
+    }
+    let retry = route.retry();
+    write!(f, "  another after: a failed connection")?;
+    if !retry.statuses.is_empty() {
+        write!(f, ", status {}", any(&retry.statuses))?;
+    }
+    if let Some(limit) = retry.first_token {
+        write!(f, ", no first token in {limit}")?;
+    }
+    writeln!(f)
+}
+
 fn upstream(
     f: &mut fmt::Formatter<'_>,
     upstream: &Upstream,
@@ -110,6 +126,7 @@ fn upstream(
     if let Some(host) = &configured.host {
         writeln!(f, "  host: {host}")?;
     }
+    writeln!(f, "  retry budget: {} %", configured.retry_budget)?;
     let timeouts = &configured.timeouts;
     writeln!(
         f,

@@ -58,6 +58,7 @@ routes:
     match: { path: { prefix: /v1 }, methods: [POST, PUT], models: ["gpt-*"], headers: { x-a: "b*" } }
     chain: [{ headers: { request: [{ set: { x-m: "{model}" } }], response: [{ remove: server }] } }]
     split: [{ upstream: stable, weight: 95 }, { upstream: canary, weight: 5, model: new }]
+  - { name: timed, match: { path: { exact: /t } }, split: [{ upstream: stable }], attempts: 3, retry: { statuses: [], first_token: 2s } }
   - { name: all, split: [{ upstream: stable }], attempts: 1 }
 "#;
     std::fs::write(&file, config(transport, "zone: a", rest)).unwrap();
@@ -77,6 +78,14 @@ routes:
   95 % to upstream `stable`
   5 % to upstream `canary` as model new
   attempts: 2
+  another after: a failed connection, status 429 or 500 or 502 or 503 or 504
+route `timed`
+  matches path /t
+  plugin 1: request_id, runs at: request
+  body: kept for another attempt
+  100 % to upstream `stable`
+  attempts: 3
+  another after: a failed connection, no first token in 2s
 route `all`
   matches every request
   plugin 1: request_id, runs at: tag
@@ -91,6 +100,7 @@ upstream `canary`
   balance: hash by header x-session
   ejection: off
   100 % to 127.0.0.1:3
+  retry budget: 20 %
   timeouts: connect 5s, read 10m, write 1m, idle 1m
 upstream `stable`
   speaks HTTP/1.1 in cleartext
@@ -100,6 +110,7 @@ upstream `stable`
   100 % to 127.0.0.1:1
   100 % to 127.0.0.1:2 of what the own zone cannot take, at most 9 at a time
   host: models.test
+  retry budget: 20 %
   timeouts: connect 1s, read 2m, write 1m, idle 1m
 ";
     let explained = said.out.rsplit_once("penstock.yaml: good").unwrap().0;
