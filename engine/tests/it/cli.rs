@@ -81,7 +81,7 @@ routes:
   another after: a failed connection, status 429 or 500 or 502 or 503 or 504
 route `timed`
   matches path /t
-  plugin 1: request_id, runs at: request
+  plugin 1: request_id, runs at: tag
   body: kept for another attempt
   100 % to upstream `stable`
   attempts: 3

@@ -27,11 +27,12 @@ on_both!(
     a_reload_keeps_health_and_what_is_in_flight,
 );
 
-/// An upstream `u` with these endpoints and settings, and a route to it.
+/// An upstream `u` with these endpoints and settings, and a route to it that makes one
+/// attempt, so that each request tells of one endpoint.
 pub(super) fn fleet(endpoints: &[String], settings: &str) -> String {
     let list = endpoints.join(", ");
     format!(
-        "upstreams:\n  u: {{ endpoints: [{list}], {settings} }}\nroutes:\n  - {{ name: all, split: [{{ upstream: u }}] }}\n"
+        "upstreams:\n  u: {{ endpoints: [{list}], {settings} }}\nroutes:\n  - {{ name: all, attempts: 1, split: [{{ upstream: u }}] }}\n"
     )
 }
 

@@ -1,3 +1,5 @@
+//! Who is chosen, in what share, and who is left out.
+
 use std::collections::BTreeMap;
 
 use super::*;

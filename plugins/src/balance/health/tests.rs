@@ -1,3 +1,5 @@
+//! When an endpoint is left alone, for how long, and how it comes back.
+
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,3 +1,5 @@
+//! What the average makes of peaks and of time.
+
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);

@@ -1,3 +1,5 @@
+//! What the short way reads, and that it reads nothing otherwise than the full one.
+
 use super::super::build;
 use super::*;
 use crate::located::found::Found;
