@@ -10,10 +10,11 @@ after the first token it must raise as its own exception.
 
 import os
 import sys
-import traceback
 import urllib.request
 
 import openai
+
+from checks import named, run
 
 PROMPT = [{"role": "user", "content": "How does a penstock work?"}]
 ROUNDS = 30
@@ -82,19 +83,5 @@ CHECKS = [
 ]
 
 
-def main():
-    failed = 0
-    for check in CHECKS:
-        try:
-            check()
-        except Exception:
-            failed += 1
-            print(f"FAILED {check.__name__}\n{traceback.format_exc()}")
-        else:
-            print(f"ok     {check.__name__}")
-    print(f"openai {openai.__version__}: {len(CHECKS) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(named(CHECKS), f"openai {openai.__version__}"))

@@ -10,9 +10,10 @@ exception that the client raises; all run, and the exit code says whether all pa
 import asyncio
 import sys
 import time
-import traceback
 
 import openai
+
+from checks import named, run
 
 SMALL = "simulator-small"
 LARGE = "simulator-large"
@@ -192,19 +193,5 @@ CHECKS = [
 ]
 
 
-def main():
-    failed = 0
-    for check in CHECKS:
-        try:
-            check()
-        except Exception:
-            failed += 1
-            print(f"FAILED {check.__name__}\n{traceback.format_exc()}")
-        else:
-            print(f"ok     {check.__name__}")
-    print(f"openai {openai.__version__}: {len(CHECKS) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(named(CHECKS), f"openai {openai.__version__}"))

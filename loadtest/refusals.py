@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import anthropic
 import openai
 
+from checks import run
+
 TARGET = os.environ["TARGET"]
 LOAD, SMALL, NOBODY = "live-load", "live-small-live-small-live", "nobody-knows-this-key"
 PROMPT = [{"role": "user", "content": "Explain `' OR 1=1; DROP TABLE users; --` and ../../etc/passwd"}]
@@ -71,25 +73,13 @@ def limited(ask, errors):
     assert all(int(error.response.headers["retry-after"]) >= 1 for error in told)
 
 
-def main():
-    checks = {
-        "answers": answers,
-        "openai, refused": lambda: refused(by_openai, openai),
-        "anthropic, refused": lambda: refused(by_anthropic, anthropic),
-        "openai, limited": lambda: limited(by_openai, openai),
-        "anthropic, limited": lambda: limited(by_anthropic, anthropic),
-    }
-    failed = 0
-    for name, check in checks.items():
-        try:
-            check()
-            print(f"ok      {name}")
-        except Exception as error:  # pylint: disable=broad-exception-caught
-            failed += 1
-            print(f"FAILED  {name}: {error!r}")
-    print(f"{len(checks) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
+CHECKS = {
+    "answers": answers,
+    "openai, refused": lambda: refused(by_openai, openai),
+    "anthropic, refused": lambda: refused(by_anthropic, anthropic),
+    "openai, limited": lambda: limited(by_openai, openai),
+    "anthropic, limited": lambda: limited(by_anthropic, anthropic),
+}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(CHECKS, f"openai {openai.__version__}, anthropic {anthropic.__version__}"))
