@@ -136,9 +136,9 @@ impl Parts {
 
 impl Chain {
     /// Asks the authenticators in order, until one refuses, and the taggers before them:
-    /// what is refused has its names. Those of the global chain are only in the [chain of all requests](crate::RouteTable::global), where they
-    /// run before the route is known, and not in the chains of routes: so each runs
-    /// once.
+    /// what is refused has its names. Those of the global chain are only in the
+    /// [chain of all requests](crate::RouteTable::global), where they run before the route
+    /// is known, and not in the chains of routes: so each runs once.
     pub fn authenticate(&self, exchange: &mut Exchange, head: &request::Parts) -> Verdict {
         for tagger in &self.taggers {
             tagger.tag(exchange, head);

@@ -76,8 +76,8 @@ fn decoded(written: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The deployment that the most tolerant of servers would find in a path whose escapes it
-/// resolved before anything else: one that takes backslashes for slashes, drops empty segments, resolves
-/// dots (RFC 3986 section 5.2.4) and does not care about case.
+/// resolved before anything else: one that takes backslashes for slashes, drops empty
+/// segments, resolves dots (RFC 3986 section 5.2.4) and does not care about case.
 fn loosely(path: &[u8]) -> Option<&[u8]> {
     let mut kept: [&[u8]; 3] = [&[]; 3];
     let mut depth = 0_usize;

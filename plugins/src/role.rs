@@ -5,9 +5,9 @@
 //! an exchange in one role it leaves for its next role in a [`Slot`](crate::Slot).
 //!
 //! Of one exchange they are called in this order: the global chain's taggers and
-//! authenticators, the route's own, request filters, body filters, the router, the cache policy, response
-//! filters and their readers, and observers at the end, whatever it was. In each role
-//! the global chain's come first.
+//! authenticators, the route's own, request filters, body filters, the router, the cache
+//! policy, response filters and their readers, and observers at the end, whatever it was.
+//! In each role the global chain's come first.
 //!
 //! No method waits for anything: what needs the network (key sets, shared counters)
 //! is fetched beside the requests and read here. A method that must refuse on doubt
