@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::field;
-use crate::unit::{Duration, Name, Secret, Size};
+use crate::unit::{Duration, Name, NameServer, Secret, Size};
 
 mod changes;
 mod text;
@@ -48,6 +48,8 @@ pub struct Server {
     )]
     #[schemars(length(min = 1))]
     pub upgrade_socket: Option<PathBuf>,
+    /// Who is asked for the addresses of endpoints that are written with a host name.
+    pub dns: Dns,
     /// What is logged, and how.
     pub log: Log,
     /// Bounds on what clients may ask for.
@@ -117,6 +119,18 @@ pub enum Workers {
     Auto,
     /// Exactly this many, 1 to 1024.
     Count(NonZeroU16),
+}
+
+/// Who is asked for the addresses of host names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dns {
+    /// Name servers, asked in order, at most 16. Default: none, which stands for those of
+    /// `/etc/resolv.conf`, with its search domains. `/etc/hosts` is looked at first in any
+    /// case.
+    #[serde(deserialize_with = "field::short_list::<_, _, 16>")]
+    #[schemars(length(max = 16))]
+    pub servers: Vec<NameServer>,
 }
 
 /// What is logged, and how.
@@ -264,6 +278,7 @@ impl Default for Server {
             zone: None,
             drain_timeout: Duration::seconds(30),
             upgrade_socket: None,
+            dns: Dns::default(),
             log: Log::default(),
             limits: Limits::default(),
             cache: CacheMemory::default(),

@@ -82,8 +82,11 @@ pub struct Upstream {
 /// One server. Written as `127.0.0.1:8000`, or as a mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Host name or IP address, and port. A name is looked up when the
-    /// configuration is loaded and again at each reload; all its addresses are used.
+    /// Host name or IP address, and port. All addresses of a name are used. It is looked
+    /// up when the configuration is loaded, and again when what the name server said is
+    /// not good any longer (its TTL, but not before a second has passed and at the latest
+    /// after five minutes); `server.dns` says who is asked. While nobody knows the name,
+    /// the addresses that it had stay.
     pub address: HostPort,
     /// Share of the requests, relative to the other endpoints. Default: 1.
     pub weight: Weight,

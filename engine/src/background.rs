@@ -1,4 +1,5 @@
-//! A thread for what no request waits for: fetches of key sets, and checks of endpoints.
+//! A thread for what no request waits for: fetches of key sets, checks of endpoints, and
+//! lookups of their names.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::thread;
 use tokio::task::LocalSet;
 
 use crate::live::Live;
-use crate::{health_checks, key_sets};
+use crate::{health_checks, key_sets, names};
 
 /// Does what is due until the server is gone.
 ///
@@ -22,7 +23,8 @@ pub fn start(live: &Arc<Live>) -> io::Result<()> {
         let look = async {
             tokio::join!(
                 key_sets::look(live.clone()),
-                health_checks::look(live.clone())
+                health_checks::look(live.clone()),
+                names::look(live.clone())
             );
         };
         LocalSet::new().block_on(&runtime, look);

@@ -5,7 +5,9 @@
 //! generation (counters, the store of a cache, health) is owned by none: it lies in
 //! [`Shared`], where each generation finds it again.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -16,11 +18,12 @@ use prometheus::IntGauge;
 
 use crate::files::{Files, Seen};
 use crate::materials::Machine;
+use crate::names::{self, Answer};
 use crate::retries::{Budget, Retries};
 use crate::telemetry::{Held, RouteMetrics, Telemetry};
 use crate::tls::{self, Acceptors, CertificateError};
 use crate::transport::Transport;
-use crate::upstream::{self, Upstream, Workshop};
+use crate::upstream::{self, Place, Upstream, Workshop};
 
 /// A generation of the configuration.
 pub struct Generation {
@@ -34,6 +37,8 @@ pub struct Generation {
     pub files: Seen,
     acceptors: Acceptors,
     upstreams: Box<[Upstream]>,
+    /// How often names of endpoints have got other addresses.
+    moves: AtomicU64,
     retries: Box<[Arc<Retries>]>,
     /// By route, found when they are first asked for.
     metrics: Box<[OnceLock<Arc<RouteMetrics>>]>,
@@ -60,12 +65,12 @@ impl Generation {
         let acceptors = tls::acceptors(&config.server.listen, &files)
             .map_err(|error| errors.push(BuildError::Certificate(error)));
         let mut upstreams = Vec::with_capacity(config.upstreams.len());
+        let answers = names::look_up_all(&config.server.dns, hosts(&config));
         let workshop = Workshop {
-            transport,
-            zone: config.server.zone.as_ref(),
+            place: place(&config, transport, shared),
             files: &files,
             telemetry,
-            shared,
+            answers: &answers,
         };
         let mut retries = Vec::with_capacity(config.upstreams.len());
         for (name, upstream) in &config.upstreams {
@@ -95,6 +100,7 @@ impl Generation {
             routes,
             files: files.seen(),
             acceptors,
+            moves: AtomicU64::new(0),
             upstreams: upstreams.into(),
             retries: retries.into(),
             config,
@@ -121,6 +127,31 @@ impl Generation {
         &self.upstreams
     }
 
+    /// Takes the addresses that the name of endpoints has now. Returns the upstreams for
+    /// which they are others than before.
+    pub fn readdress<'a>(
+        &'a self,
+        host: &'a str,
+        answer: &'a Answer,
+        transport: Transport,
+        shared: &'a Shared,
+    ) -> Vec<&'a str> {
+        let place = place(&self.config, transport, shared);
+        let upstreams = self.upstreams.iter().zip(self.config.upstreams.values());
+        let moved = upstreams
+            .filter(|(upstream, written)| upstream.readdress(host, answer, written, place));
+        let moved: Vec<_> = moved.map(|(upstream, _)| upstream.name.as_str()).collect();
+        if !moved.is_empty() {
+            self.moves.fetch_add(1, Ordering::Release);
+        }
+        moved
+    }
+
+    /// Changes when endpoints get other addresses.
+    pub fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Acquire)
+    }
+
     /// The counters of a route, or of requests without one.
     pub fn metrics(&self, route: Option<usize>) -> &RouteMetrics {
         let known = route.and_then(|index| self.routes.get(index).zip(self.metrics.get(index)));
@@ -139,6 +170,22 @@ impl Generation {
         for index in 0..self.metrics.len() {
             self.metrics(Some(index));
         }
+    }
+}
+
+/// The host names of all endpoints.
+fn hosts(config: &Config) -> BTreeSet<String> {
+    let upstreams = config.upstreams.values();
+    let endpoints = upstreams.flat_map(|upstream| &upstream.endpoints);
+    let hosts = upstream::hosts(endpoints.map(|endpoint| &endpoint.address));
+    hosts.map(str::to_owned).collect()
+}
+
+fn place<'a>(config: &'a Config, transport: Transport, shared: &'a Shared) -> Place<'a> {
+    Place {
+        transport,
+        zone: config.server.zone.as_ref(),
+        shared,
     }
 }
 

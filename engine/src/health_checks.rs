@@ -29,7 +29,7 @@ use crate::generation::Generation;
 use crate::live::Live;
 use crate::upstream::{Endpoint, Standing, Upstream};
 
-/// How often it is looked whether another generation is in force.
+/// How often it is looked whether another generation is in force, or endpoints have moved.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What is asked of an endpoint, and how.
@@ -65,8 +65,9 @@ pub(crate) async fn look(live: Weak<Live>) {
     let mut seen = None;
     while let Some(server) = live.upgrade() {
         let generation = server.load();
-        if seen != Some(generation.id) {
-            seen = Some(generation.id);
+        let now = (generation.id, generation.moves());
+        if seen != Some(now) {
+            seen = Some(now);
             follow(&generation, &mut probes, &mut connector);
         }
         drop((server, generation));
@@ -79,7 +80,7 @@ fn follow(generation: &Generation, probes: &mut Probes, connector: &mut Option<R
     let mut wanted = HashMap::new();
     let configured = generation.config.upstreams.values();
     for (upstream, configured) in generation.upstreams().iter().zip(configured) {
-        for member in upstream.pool.members() {
+        for member in upstream.pool().members() {
             let endpoint = &member.target;
             let Some(check) = &configured.health_check else {
                 // What an earlier generation found is nobody's business any more.

@@ -19,6 +19,7 @@ pub mod key_sets;
 pub mod listen;
 pub mod live;
 pub mod materials;
+pub mod names;
 pub mod proxy;
 pub mod retries;
 pub mod server;

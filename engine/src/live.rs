@@ -160,6 +160,11 @@ impl Live {
         &self.source
     }
 
+    /// How bytes are moved.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
     /// What survives reloads.
     pub fn shared(&self) -> &Shared {
         &self.shared

@@ -74,6 +74,7 @@ pub struct Telemetry {
     /// Bytes of request bodies that are kept in memory now.
     pub bodies_kept: IntGauge,
 
+    name_lookups: IntCounterVec,
     key_set_fetches: IntCounterVec,
     key_set_fetched_at: IntGaugeVec,
     routes: Routes,
@@ -120,6 +121,11 @@ impl Telemetry {
                 "request_bodies_kept_bytes",
                 "Request bodies kept in memory now",
             )?,
+            name_lookups: families.counters(
+                "name_lookups_total",
+                "Names of endpoints looked up again: `same` addresses, `changed`, or `failed`",
+                &["result"],
+            )?,
             key_set_fetches: families.counters(
                 "key_set_fetches_total",
                 "Fetches of token issuers' keys by verdict",
@@ -152,6 +158,11 @@ impl Telemetry {
     pub fn forget_gone(&self) {
         self.routes.forget_gone();
         self.upstreams.forget_gone();
+    }
+
+    /// How often names of endpoints were looked up again with this result.
+    pub fn name_lookups(&self, result: &str) -> IntCounter {
+        self.name_lookups.with_label_values(&[result])
     }
 
     /// Counts a fetch of a token issuer's keys, and notes when the last one succeeded,

@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
+use arc_swap::Guard;
 use http::HeaderValue;
-use penstock_config::unit::{HostPort, Name};
+use penstock_config::unit::Name;
 use penstock_config::upstream as config;
 use penstock_plugins::balance::{self, Member, Pool};
 use penstock_plugins::{Exchange, Shared};
@@ -19,17 +18,21 @@ use rustls::pki_types::CertificateDer;
 
 use crate::files::Files;
 use crate::materials::Machine;
+use crate::names::{Answer, Answers, LookUpError};
 use crate::telemetry::{Telemetry, UpstreamMetrics};
 use crate::tls::{AUTHORITIES_BYTES_MAX, Authorities};
 use crate::transport::Transport;
 
 mod credential;
 mod endpoint;
+mod fleet;
 mod settings;
 
 pub use credential::{Credential, CredentialError, Credentials};
 use endpoint::Common;
 pub use endpoint::{Endpoint, Standing};
+use fleet::Fleet;
+pub(crate) use fleet::hosts;
 
 /// A named set of equal servers.
 pub struct Upstream {
@@ -43,30 +46,39 @@ pub struct Upstream {
     pub credentials: Option<Credentials>,
     /// Its counters.
     pub metrics: Arc<UpstreamMetrics>,
-    /// Its endpoints, to choose from.
-    pub pool: Pool<Arc<Endpoint>>,
+    fleet: Fleet,
+    trust: Option<Trust>,
     affinity: Option<config::Affinity>,
 }
 
 /// What upstreams are built with, beside what is written of them.
 pub struct Workshop<'a> {
-    /// How bytes are moved.
-    pub transport: Transport,
-    /// Where the proxy stands.
-    pub zone: Option<&'a Name>,
+    /// Where the proxy stands, and what it shares.
+    pub place: Place<'a>,
     /// Reads files.
     pub files: &'a Files,
     /// Where counters are.
     pub telemetry: &'a Telemetry,
+    /// What is known of the endpoints' names.
+    pub answers: &'a Answers,
+}
+
+/// What endpoints are made with, beside what is written of them.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// How bytes are moved.
+    pub transport: Transport,
+    /// Where the proxy stands.
+    pub zone: Option<&'a Name>,
     /// What generations share.
     pub shared: &'a Shared,
 }
 
 impl Upstream {
-    /// Looks up the endpoints' names and reads the credentials and the authorities' file.
+    /// Reads the credentials and the authorities' file.
     ///
     /// # Errors
-    /// A name does not resolve, or a credential or the file of authorities is unusable.
+    /// An endpoint's name is not known, or a credential or the file of authorities is unusable.
     pub fn build(
         name: &str,
         upstream: &config::Upstream,
@@ -84,7 +96,8 @@ impl Upstream {
             .map(|path| Trust::read(path, files))
             .transpose();
         let trust = trust.map_err(refuse)?;
-        let members = members(name, upstream, trust.as_ref(), workshop).map_err(refuse)?;
+        let common = common(name, upstream, trust.as_ref(), workshop.place);
+        let fleet = Fleet::new(&common, workshop.answers).map_err(refuse)?;
         let credentials = Credentials::read(&upstream.credentials, &Machine(files))
             .map_err(|error| refuse(Cause::Credential(error)))?;
         let host = upstream
@@ -98,25 +111,39 @@ impl Upstream {
             http2: upstream.protocol != config::Protocol::Http1,
             credentials,
             metrics: workshop.telemetry.upstream(name),
-            pool: Pool::new(settings::of(upstream), members)
-                .map_err(|_| refuse(Cause::NoWeight))?,
+            fleet,
+            trust,
             affinity: upstream.affinity.clone(),
         })
     }
 
-    /// The endpoints that can be chosen with their shares in percent: those that are near
-    /// of what stays near, the others of what does not.
-    pub fn endpoints(&self) -> impl Iterator<Item = (f64, &Member<Arc<Endpoint>>)> {
-        let weight = |member: &Member<_>| f64::from(member.weight.get());
-        let all = |near: bool| -> f64 {
-            let alike = self.pool.members().filter(|member| member.near == near);
-            alike.map(weight).sum()
-        };
-        let (near, far) = (all(true), all(false));
-        self.pool.members().map(move |member| {
-            let all = if member.near { near } else { far };
-            (weight(member) * 100.0 / all, member)
-        })
+    /// Its endpoints, to choose from. They change while the generation serves when their
+    /// names get other addresses.
+    pub fn pool(&self) -> Guard<Arc<Pool<Arc<Endpoint>>>> {
+        self.fleet.pool()
+    }
+
+    /// The names of endpoints that are to be looked up again.
+    pub fn due(&self, now: Instant) -> Vec<String> {
+        self.fleet.due(now)
+    }
+
+    /// Goes on with the addresses that a name had, until then. True if that is news.
+    pub fn keep_addresses(&self, host: &str, until: Instant) -> bool {
+        self.fleet.keep(host, until)
+    }
+
+    /// Takes the addresses of a name. True if they are others than before. `upstream` is
+    /// what it was built from.
+    pub fn readdress(
+        &self,
+        host: &str,
+        answer: &Answer,
+        upstream: &config::Upstream,
+        place: Place<'_>,
+    ) -> bool {
+        let common = common(&self.name, upstream, self.trust.as_ref(), place);
+        self.fleet.renew(host, answer, &common)
     }
 
     /// What a request has in common with those that go to the same endpoint, if that
@@ -135,62 +162,35 @@ impl Upstream {
     }
 }
 
-/// The endpoints with all their addresses.
-fn members(
-    name: &str,
-    upstream: &config::Upstream,
-    trust: Option<&Trust>,
-    workshop: &Workshop<'_>,
-) -> Result<Vec<Member<Arc<Endpoint>>>, Cause> {
-    let common = Common {
+/// The endpoints that can be chosen with their shares in percent: those that are near of
+/// what stays near, the others of what does not.
+pub fn shares<T>(pool: &Pool<T>) -> impl Iterator<Item = (f64, &Member<T>)> {
+    let weight = |member: &Member<_>| f64::from(member.weight.get());
+    let all = |near: bool| -> f64 {
+        let alike = pool.members().filter(|member| member.near == near);
+        alike.map(weight).sum()
+    };
+    let (near, far) = (all(true), all(false));
+    pool.members().map(move |member| {
+        let all = if member.near { near } else { far };
+        (weight(member) * 100.0 / all, member)
+    })
+}
+
+fn common<'a>(
+    name: &'a str,
+    upstream: &'a config::Upstream,
+    trust: Option<&'a Trust>,
+    place: Place<'a>,
+) -> Common<'a> {
+    Common {
         name,
         upstream,
         trust,
-        transport: workshop.transport,
-        shared: workshop.shared,
-    };
-    let mut members = Vec::new();
-    for written in &upstream.endpoints {
-        let near = match (&written.zone, workshop.zone) {
-            (Some(its), Some(own)) => its == own,
-            _ => true,
-        };
-        for address in look_up(&written.address)? {
-            let endpoint = Endpoint::new(&written.address, address, &common);
-            members.push(Member {
-                weight: written.weight,
-                near,
-                requests_max: written.max_requests.and_then(NonZeroU32::new),
-                vitals: endpoint.standing.vitals.clone(),
-                seed: endpoint.seed,
-                target: Arc::new(endpoint),
-            });
-        }
+        transport: place.transport,
+        zone: place.zone,
+        shared: place.shared,
     }
-    Ok(members)
-}
-
-fn look_up(address: &HostPort) -> Result<Vec<SocketAddr>, Cause> {
-    if let Some(ip) = address.ip() {
-        return Ok(vec![SocketAddr::new(ip, address.port())]);
-    }
-    let failed = |error| Cause::LookUp {
-        host: address.host().to_owned(),
-        error,
-    };
-    let found = (address.host(), address.port())
-        .to_socket_addrs()
-        .map_err(failed)?;
-    let mut addresses: Vec<_> = found.collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    if addresses.is_empty() {
-        return Err(failed(io::Error::new(
-            io::ErrorKind::NotFound,
-            "the name has no address",
-        )));
-    }
-    Ok(addresses)
 }
 
 /// Authorities read from a file.
@@ -229,10 +229,19 @@ pub struct BuildError {
 #[derive(Debug)]
 enum Cause {
     Credential(CredentialError),
-    LookUp { host: String, error: io::Error },
+    LookUp { host: String, error: LookUpError },
     Authorities { path: PathBuf, why: String },
     Host,
     NoWeight,
+}
+
+impl Cause {
+    fn look_up(host: &str, error: &LookUpError) -> Cause {
+        Cause::LookUp {
+            host: host.to_owned(),
+            error: error.clone(),
+        }
+    }
 }
 
 impl fmt::Display for BuildError {

@@ -6,7 +6,8 @@ use std::time::{Duration as StdDuration, Instant};
 
 use super::{
     Attempts, Cidr, Duration, ErrorStatus, Glob, HeaderName, HostPort, Identifier, Invalid,
-    KeyHash, Line, MediaType, Method, ModelName, Name, Percent, Secret, Size, Timestamp, Weight,
+    KeyHash, Line, MediaType, Method, ModelName, Name, NameServer, Percent, Secret, Size,
+    Timestamp, Weight,
 };
 
 /// Each text reads as a value that shows as the second text, and that reads back.
@@ -555,6 +556,24 @@ fn networks() {
         ("10.1.2.3/8", "beyond the prefix: write `10.0.0.0/8`"),
         ("2001:db8::1/32", "write `2001:db8::/32`"),
         ("::ffff:10.0.0.0/104", "write the IPv4 network"),
+    ]);
+}
+
+#[test]
+fn name_servers() {
+    takes::<NameServer>(&[
+        ("10.96.0.10", "10.96.0.10"),
+        ("10.96.0.10:53", "10.96.0.10"),
+        ("127.0.0.1:5353", "127.0.0.1:5353"),
+        ("FD00::1", "fd00::1"),
+        ("[fd00::1]:5353", "[fd00::1]:5353"),
+    ]);
+    refuses::<NameServer>(&[
+        ("", "write it as in `10.96.0.10`"),
+        ("dns.example", "is not the IP address of a name server"),
+        ("10.96.0.10:0", "is not the IP address of a name server"),
+        ("10.96.0.10:65536", "is not the IP address of a name server"),
+        ("10.96.0.10:", "is not the IP address of a name server"),
     ]);
 }
 

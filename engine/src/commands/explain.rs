@@ -8,7 +8,7 @@ use penstock_plugins::chain::Entry;
 use penstock_plugins::{Chain, Route, Target};
 
 use crate::generation::Generation;
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, shares};
 
 /// Tells of each route what it matches, which plugins run and when, and where requests
 /// can go; then of each upstream where that is. A line for each thing.
@@ -99,7 +99,7 @@ fn upstream(
     writeln!(f, "upstream `{}`", upstream.name)?;
     writeln!(f, "  speaks {}", Spoken(configured))?;
     balance(f, configured)?;
-    for (percent, member) in upstream.endpoints() {
+    for (percent, member) in shares(&upstream.pool()) {
         let address = member.target.address().to_string();
         write!(f, "  {} to {address}", Percent(percent))?;
         if *member.target.label != *address {

@@ -47,7 +47,7 @@ pub(super) fn next_peer(ctx: &mut Context) -> Result<Box<HttpPeer>> {
         key: ctx.attempts.key,
         tried: &ctx.attempts.failed,
     };
-    match upstream.pool.enter(ask) {
+    match upstream.pool().enter(ask) {
         Ok((member, flight)) => {
             let endpoint = member.target.clone();
             let mut peer = endpoint.peer();
@@ -201,7 +201,7 @@ pub(super) fn answered(ctx: &mut Context, head: &ResponseHeader) {
     let (Some(upstream), Some(flight)) = (ctx.upstream(), &ctx.attempts.flight) else {
         return;
     };
-    if upstream.pool.pause(flight, until, now) {
+    if upstream.pool().pause(flight, until, now) {
         let endpoint = ctx
             .attempts
             .endpoint
@@ -218,7 +218,7 @@ fn judge(ctx: &mut Context, verdict: Verdict, reason: &dyn Display) {
         return;
     };
     if let (Some(upstream), Some(endpoint)) = (ctx.upstream(), &ctx.attempts.endpoint) {
-        let (upstream, pool) = (upstream.name.as_str(), &upstream.pool);
+        let (upstream, pool) = (upstream.name.as_str(), upstream.pool());
         let endpoint = &*endpoint.label;
         match pool.judge(&mut flight, verdict, clock::now()) {
             Some(Change::Ejected(time)) => {

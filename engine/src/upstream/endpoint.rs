@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use penstock_config::unit::HostPort;
+use penstock_config::unit::{HostPort, Name};
 use penstock_config::upstream as config;
 use penstock_plugins::Shared;
 use penstock_plugins::balance::{self, Vitals};
@@ -68,6 +68,7 @@ pub(super) struct Common<'a> {
     pub(super) upstream: &'a config::Upstream,
     pub(super) trust: Option<&'a Trust>,
     pub(super) transport: Transport,
+    pub(super) zone: Option<&'a Name>,
     pub(super) shared: &'a Shared,
 }
 

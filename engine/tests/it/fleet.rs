@@ -12,6 +12,8 @@ use moody::Moody;
 
 mod checks;
 mod moody;
+mod name_server;
+mod names;
 
 on_both!(
     failures_eject_and_one_success_brings_back,

@@ -32,7 +32,11 @@ struct Mood {
 impl Moody {
     /// Starts one that tells its name in `x-upstream-name`.
     pub(super) async fn start(name: &'static str) -> Moody {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Moody::on(name, TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    /// Starts one that is asked there.
+    pub(super) fn on(name: &'static str, listener: TcpListener) -> Moody {
         let address = listener.local_addr().unwrap();
         let mood = Arc::new(Mood {
             name,
