@@ -41,7 +41,7 @@ pub use size::Size;
 pub use timestamp::Timestamp;
 
 pub(crate) use host_port::check_host;
-pub(crate) use number::whole_number;
+pub(crate) use number::{number_value, out_of_range, whole_number};
 pub(crate) use text::{Text, TextVisitor, text_access, text_input, text_value};
 
 /// Why a text is not a value of the wanted type, in words for the operator.

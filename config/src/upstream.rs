@@ -75,8 +75,12 @@ pub struct Upstream {
     /// another one is left, so that servers in trouble are not stormed. It is shared by
     /// all routes and survives reloads. A connection that cannot be made does not count.
     /// Default: 20.
-    #[serde(default)]
+    #[serde(default = "retry_budget")]
     pub retry_budget: Percent,
+}
+
+fn retry_budget() -> Percent {
+    Percent::try_from(20).unwrap_or_default()
 }
 
 /// One server. Written as `127.0.0.1:8000`, or as a mapping.

@@ -342,7 +342,6 @@ fn numbers() {
         "no try at all is not a route"
     );
     assert!(Attempts::try_from(11).is_err(), "above the greatest");
-    assert_eq!(Percent::default().get(), 20);
     assert_eq!(Percent::try_from(100).map(Percent::get), Ok(100));
     assert!(Percent::try_from(101).is_err(), "above the whole");
     assert_eq!(ErrorStatus::try_from(599).map(ErrorStatus::get), Ok(599));

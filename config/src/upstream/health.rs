@@ -9,7 +9,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::field;
-use crate::unit::{Duration, shown, whole_number};
+use crate::unit::{Duration, number_value, shown};
 
 /// Whether endpoints are left alone after failures.
 #[derive(Clone, Debug, PartialEq)]
@@ -141,37 +141,7 @@ impl Default for HealthCheck {
 #[serde(transparent)]
 pub struct Status(u16);
 
-impl Status {
-    const MIN: u16 = 200;
-    const MAX: u16 = 599;
-
-    /// The status as a number.
-    pub const fn get(self) -> u16 {
-        self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for Status {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        whole_number(deserializer, Self::MIN.into(), Self::MAX.into()).map(Self)
-    }
-}
-
-impl JsonSchema for Status {
-    fn schema_name() -> Cow<'static, str> {
-        "Status".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "integer",
-            "title": "status",
-            "description": "Status of an answer.",
-            "minimum": Self::MIN,
-            "maximum": Self::MAX,
-        })
-    }
-}
+number_value!(Status(u16), 200..=599, "status", "Status of an answer.");
 
 impl Serialize for Ejection {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

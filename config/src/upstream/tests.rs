@@ -187,3 +187,10 @@ fn a_literal_credential_is_refused_without_repeating_it() {
         assert!(!refused.contains(LITERAL), "{refused}");
     }
 }
+
+#[test]
+fn a_fifth_of_the_requests_may_be_tried_again_unless_told_otherwise() {
+    let config = parse("upstreams: { a: { endpoints: [\"h:1\"] } }").unwrap();
+    let budgets = config.upstreams.values().map(|a| a.retry_budget.get());
+    assert!(budgets.eq([20]));
+}
