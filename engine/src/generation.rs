@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use penstock_config::Config;
 use penstock_plugins::{RouteTable, Shared, build};
@@ -19,7 +18,6 @@ use prometheus::IntGauge;
 use crate::files::{Files, Seen};
 use crate::materials::Machine;
 use crate::names::{self, Answer};
-use crate::retries::{Budget, Retries};
 use crate::telemetry::{Held, RouteMetrics, Telemetry};
 use crate::tls::{self, Acceptors, CertificateError};
 use crate::transport::Transport;
@@ -39,7 +37,6 @@ pub struct Generation {
     upstreams: Box<[Upstream]>,
     /// How often names of endpoints have got other addresses.
     moves: AtomicU64,
-    retries: Box<[Arc<Retries>]>,
     /// By route, found when they are first asked for.
     metrics: Box<[OnceLock<Arc<RouteMetrics>>]>,
     telemetry: Arc<Telemetry>,
@@ -72,16 +69,7 @@ impl Generation {
             telemetry,
             answers: &answers,
         };
-        let mut retries = Vec::with_capacity(config.upstreams.len());
         for (name, upstream) in &config.upstreams {
-            let budget = || Budget::new(Instant::now());
-            let budget = shared.keep("retries", name.as_str(), budget);
-            let refused = telemetry.upstream(name.as_str()).over_budget.clone();
-            retries.push(Arc::new(Retries::new(
-                upstream.retry_budget,
-                budget,
-                refused,
-            )));
             match Upstream::build(name.as_str(), upstream, &workshop) {
                 Ok(upstream) => upstreams.push(upstream),
                 Err(error) => errors.push(BuildError::Upstream(error)),
@@ -102,7 +90,6 @@ impl Generation {
             acceptors,
             moves: AtomicU64::new(0),
             upstreams: upstreams.into(),
-            retries: retries.into(),
             config,
         })
     }
@@ -115,11 +102,6 @@ impl Generation {
     /// The upstream of a target of this generation.
     pub fn upstream(&self, id: penstock_plugins::UpstreamId) -> Option<&Upstream> {
         self.upstreams.get(id.0)
-    }
-
-    /// The retries of the upstream of a target of this generation.
-    pub fn retries(&self, id: penstock_plugins::UpstreamId) -> Option<&Arc<Retries>> {
-        self.retries.get(id.0)
     }
 
     /// All upstreams, in the order of their names.

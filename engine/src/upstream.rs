@@ -19,6 +19,7 @@ use rustls::pki_types::CertificateDer;
 use crate::files::Files;
 use crate::materials::Machine;
 use crate::names::{Answer, Answers, LookUpError};
+use crate::retries::{Budget, Retries};
 use crate::telemetry::{Telemetry, UpstreamMetrics};
 use crate::tls::{AUTHORITIES_BYTES_MAX, Authorities};
 use crate::transport::Transport;
@@ -46,6 +47,8 @@ pub struct Upstream {
     pub credentials: Option<Credentials>,
     /// Its counters.
     pub metrics: Arc<UpstreamMetrics>,
+    /// How many of its requests may be tried again.
+    pub retries: Arc<Retries>,
     fleet: Fleet,
     trust: Option<Trust>,
     affinity: Option<config::Affinity>,
@@ -105,12 +108,17 @@ impl Upstream {
             .as_deref()
             .map(HeaderValue::from_str)
             .transpose();
+        let metrics = workshop.telemetry.upstream(name);
+        let budget = || Budget::new(Instant::now());
+        let budget = workshop.place.shared.keep("retries", name, budget);
+        let refused = metrics.over_budget.clone();
         Ok(Upstream {
             name: name.to_owned(),
             host: host.map_err(|_| refuse(Cause::Host))?,
             http2: upstream.protocol != config::Protocol::Http1,
             credentials,
-            metrics: workshop.telemetry.upstream(name),
+            metrics,
+            retries: Arc::new(Retries::new(upstream.retry_budget, budget, refused)),
             fleet,
             trust,
             affinity: upstream.affinity.clone(),

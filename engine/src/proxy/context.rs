@@ -145,7 +145,7 @@ impl Context {
 
     /// What the upstream has left of retries.
     pub(super) fn retries(&self) -> Option<&Arc<Retries>> {
-        self.generation.retries(self.target.as_ref()?.upstream)
+        Some(&self.upstream()?.retries)
     }
 
     /// How many endpoints the route lets a request try.
