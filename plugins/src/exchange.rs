@@ -169,6 +169,13 @@ impl Exchange {
         self.usage.as_ref()
     }
 
+    /// The answer that the response filters saw is not the client's: there will be another,
+    /// and they see it as if it were the first.
+    pub fn forget_answer(&mut self) {
+        self.usage = None;
+        self.held.forget_answer();
+    }
+
     /// Records that the answer is one that was stored before.
     pub fn answer_from_cache(&mut self) {
         self.is_cached = true;

@@ -144,14 +144,16 @@ fn not_json() -> Box<Refusal> {
 
 impl ResponseFilter for Limits {
     fn response(&self, exchange: &mut Exchange, head: &response::Parts) -> Option<Reading> {
-        let (dialect, now) = (exchange.dialect(), exchange.arrived_at());
         // Whichever of a chain's plugins comes first does it for all.
-        let standings = std::mem::take(&mut exchange.held.standings);
+        if exchange.held.answered.replace(head.status).is_some() {
+            return None;
+        }
+        let (dialect, now) = (exchange.dialect(), exchange.arrived_at());
+        let standings = exchange.held.standings;
         standings.headers(dialect, now, |name, value| {
             exchange.response.set(name, value);
         });
-        exchange.held.answered = Some(head.status);
-        let strip = match std::mem::take(&mut exchange.held.reading) {
+        let strip = match exchange.held.reading {
             held::Reading::Leave => return None,
             held::Reading::Read => false,
             held::Reading::Strip => true,

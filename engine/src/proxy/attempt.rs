@@ -247,6 +247,7 @@ fn forget_answer(ctx: &mut Context) {
     ctx.held = None;
     ctx.readers = Readers::default();
     ctx.status = 0;
+    ctx.exchange.forget_answer();
     if let Some(edits) = ctx.response_edits.clone() {
         ctx.exchange.response = edits;
     }

@@ -12,7 +12,7 @@ use crate::harness::client::{
     Answer, BOTH, Body, Client, Http, chat, pieces, post, streamed_chat, with,
 };
 use crate::harness::process::ProxyProcess;
-use crate::harness::{Proxy, Refusing, all_to, config, pattern, simulator};
+use crate::harness::{Proxy, Refusing, all_to, config, eventually, pattern, simulator};
 
 on_both!(
     before_the_first_token_a_stream_comes_from_a_good_endpoint,
@@ -30,6 +30,7 @@ on_both!(
     statuses_are_those_of_the_route,
     what_models_are_not_asked_is_repeated_only_if_that_is_harmless,
     nothing_of_a_failed_answer_is_left,
+    the_answer_after_a_failed_one_is_settled_like_a_first,
 );
 
 const LOG: &str = "log: { format: json, access: on }";
@@ -412,6 +413,33 @@ async fn nothing_of_a_failed_answer_is_left(transport: Transport) {
             check_good(&answer, true, "with rules");
             assert_eq!(answer.headers.get_all("x-once").iter().count(), 1);
             assert_eq!(answer.headers.get_all("x-request-id").iter().count(), 1);
+        }
+    }
+}
+
+async fn the_answer_after_a_failed_one_is_settled_like_a_first(transport: Transport) {
+    let bad = scripted(ROLE).await;
+    let good = simulator(&[("name", "good"), ("tokens", "12")]);
+    let hash = penstock_plugins::authenticate::hash(b"psk_of_nobody");
+    let chain = format!(
+        "chain:\n- authenticate: {{ keys: {{ inline: [{{ hash: '{hash}', consumer: c }}] }} }}\n- limits: [{{ name: t, tokens: 100000, per: 1h, by: [key] }}]\n"
+    );
+    let rest = format!("{chain}{}", two(bad, good.address(), ""));
+    let proxy = Proxy::start(&config(transport, "", &rest)).await;
+    let metric = |name| proxy.metric(name, &["limit=\"t\""]);
+    for http in BOTH {
+        for _ in 0..2 {
+            let before = metric("penstock_limit_spent");
+            let mut client = Client::connect(proxy.address(), http).await;
+            let request = with(streamed_chat(), "authorization", "Bearer psk_of_nobody");
+            let answer = client.answer(request).await;
+            check_good(&answer, true, "with a limit");
+            let text = answer.text();
+            assert!(!text.contains("usage"), "nobody asked for it: {text}");
+            assert_eq!(answer.header("x-ratelimit-limit-tokens"), "100000");
+            eventually("it is settled", || metric("penstock_limit_reserved") == 0.0).await;
+            let spent = metric("penstock_limit_spent") - before;
+            assert!((13.0..20.0).contains(&spent), "{spent} by {http:?}");
         }
     }
 }

@@ -86,6 +86,11 @@ impl Held {
         }
     }
 
+    /// There will be another answer than the one that was seen.
+    pub(crate) fn forget_answer(&mut self) {
+        self.answered = None;
+    }
+
     /// Settles everything, now that the exchange has ended.
     pub(super) fn settle(&mut self, ending: &Ending<'_>, usage: Option<&Usage>) {
         if self.holds.is_empty() {
