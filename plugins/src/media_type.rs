@@ -18,7 +18,7 @@ pub fn ends_with(essence: &[u8], end: &str) -> bool {
 }
 
 /// Whether a `content-type` is of this type, whatever its parameters.
-pub(crate) fn essence_is(value: &HeaderValue, wanted: &str) -> bool {
+pub fn essence_is(value: &HeaderValue, wanted: &str) -> bool {
     essence(value.as_bytes()).eq_ignore_ascii_case(wanted.as_bytes())
 }
 

@@ -189,10 +189,8 @@ pub(super) async fn failure(
 async fn end_stream(session: &mut Session, ctx: &mut Context, refusal: &Refusal) {
     let is_stream = session.response_written().is_some_and(|head| {
         let value = head.headers.get(CONTENT_TYPE);
-        value.is_some_and(|value| {
-            let essence = media_type::essence(value.as_bytes());
-            essence.eq_ignore_ascii_case(b"text/event-stream")
-        }) && !head.headers.contains_key(CONTENT_LENGTH)
+        value.is_some_and(|value| media_type::essence_is(value, "text/event-stream"))
+            && !head.headers.contains_key(CONTENT_LENGTH)
             && !head.headers.contains_key(CONTENT_ENCODING)
     });
     if !is_stream || !ctx.ends_event {

@@ -89,14 +89,7 @@ impl Body {
 
     /// The whole of it in one piece, copied if it arrived in several.
     pub(super) fn joined(&mut self) -> Bytes {
-        if let [only] = self.pieces.as_slice() {
-            return only.clone();
-        }
-        let mut joined = BytesMut::with_capacity(self.len);
-        for piece in &self.pieces {
-            joined.extend_from_slice(piece);
-        }
-        let joined = joined.freeze();
+        let joined = joined(&self.pieces);
         self.pieces = vec![joined.clone()];
         joined
     }
@@ -106,6 +99,18 @@ impl Body {
         self.pieces = edits.apply(&self.pieces);
         self.len = self.pieces.iter().map(Bytes::len).sum();
     }
+}
+
+/// Pieces in one, copied if they are several.
+pub(super) fn joined(pieces: &[Bytes]) -> Bytes {
+    if let [only] = pieces {
+        return only.clone();
+    }
+    let mut joined = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+    for piece in pieces {
+        joined.extend_from_slice(piece);
+    }
+    joined.freeze()
 }
 
 /// The length that the client declared, if it did.

@@ -5,13 +5,14 @@
 //! the client never knows. What is held is bounded, and costs no time: a preamble is of no
 //! use to a client, and neither is half a JSON object.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use penstock_plugins::preamble::{Failure, Opening, Preamble};
 use penstock_plugins::{Dialect, media_type};
 use pingora_http::ResponseHeader;
 
+use super::body::joined;
 use super::context::Context;
 
 /// Bytes of an answer that are held. A larger one is let go, whatever it is.
@@ -45,11 +46,10 @@ impl Held {
             return None;
         }
         let content_type = head.headers.get(CONTENT_TYPE)?;
-        let essence = media_type::essence(content_type.as_bytes());
         // What is compressed cannot be looked into.
-        let is_stream = essence.eq_ignore_ascii_case(b"text/event-stream")
+        let is_stream = media_type::essence_is(content_type, "text/event-stream")
             && !head.headers.contains_key(CONTENT_ENCODING);
-        let is_json = essence.eq_ignore_ascii_case(b"application/json");
+        let is_json = media_type::essence_is(content_type, "application/json");
         (is_stream || is_json).then(|| Held {
             preamble: is_stream.then(Preamble::default),
             pieces: Vec::new(),
@@ -75,19 +75,7 @@ impl Held {
         match opening {
             Opening::Failed(failure) if is_other => Ruling::Failed(failure),
             Opening::Preamble if self.bytes <= BYTES_MAX => Ruling::Hold,
-            _ => Ruling::Release(self.release()),
+            _ => Ruling::Release(joined(&std::mem::take(&mut self.pieces))),
         }
-    }
-
-    fn release(&mut self) -> Bytes {
-        let mut pieces = std::mem::take(&mut self.pieces);
-        if pieces.len() == 1 {
-            return pieces.pop().unwrap_or_default();
-        }
-        let mut joined = BytesMut::with_capacity(self.bytes);
-        for piece in &pieces {
-            joined.extend_from_slice(piece);
-        }
-        joined.freeze()
     }
 }
