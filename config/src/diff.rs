@@ -16,8 +16,8 @@ use std::fmt::{self, Write};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::route::{Route, Target};
-use crate::unit::Name;
+use crate::route::{Fallback, Route, Target};
+use crate::unit::{ModelName, Name};
 use crate::upstream::{Credential, Endpoint, Upstream};
 use crate::{Config, Plugin};
 use order::{Step, steps};
@@ -344,6 +344,10 @@ impl Diff {
         self.fields(&subject, "match", &old.matches, &new.matches);
         self.chain(&subject, &old.chain, &new.chain);
         self.split(&subject, &old.split, &new.split);
+        if old.fallback != new.fallback {
+            let (from, to) = (fallback(&old.fallback), fallback(&new.fallback));
+            self.note(&subject, "fallback", What::Changed { from, to });
+        }
         if old.attempts != new.attempts {
             let (from, to) = (old.attempts.to_string(), new.attempts.to_string());
             self.note(&subject, "attempts", What::Changed { from, to });
@@ -407,9 +411,23 @@ fn endpoint_label(endpoint: &Endpoint) -> String {
 }
 
 fn target_label(target: &Target) -> String {
-    match &target.model {
-        Some(model) => format!("{} as {model}", target.upstream),
-        None => target.upstream.to_string(),
+    label(&target.upstream, target.model.as_ref())
+}
+
+fn label(upstream: &Name, model: Option<&ModelName>) -> String {
+    match model {
+        Some(model) => format!("{upstream} as {model}"),
+        None => upstream.to_string(),
+    }
+}
+
+fn fallback(targets: &[Fallback]) -> String {
+    let labels = targets
+        .iter()
+        .map(|target| label(&target.upstream, target.model.as_ref()));
+    match targets {
+        [] => "none".to_owned(),
+        _ => value::cut(&labels.collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -27,7 +27,25 @@ pub struct Route {
     #[serde(deserialize_with = "field::at_least_one")]
     #[schemars(length(min = 1))]
     pub split: Vec<Target>,
-    /// How many endpoints are tried before the client gets an error, 1 to 10.
+    /// Where a request goes on to that failed at the target chosen from `split`, in this
+    /// order: other upstreams, or other models of the same. At most 9. It goes on when no
+    /// endpoint of the present target may be sent it, when all of them have failed it, when
+    /// the upstream's `retry_budget` allows no other one of them, or when only so many
+    /// `attempts` are left as there are targets to come, so that each gets one. What fails
+    /// at the last target is tried again at its endpoints with the attempts that are left.
+    ///
+    /// The first attempt at another upstream costs none of its `retry_budget`: to that one it
+    /// is a request like any other. Limits and what a key may use go by the model that the
+    /// client asked for, and no answer of a fallback is kept by the cache. Default: none.
+    #[serde(
+        default,
+        deserialize_with = "field::short_list::<_, _, 9>",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    #[schemars(length(max = 9))]
+    pub fallback: Vec<Fallback>,
+    /// How many endpoints are tried before the client gets an error, 1 to 10, at all
+    /// targets together: with a `fallback`, at least one more than it has targets.
     /// A request is tried again only while nothing of an answer has reached the client:
     /// after a connection that could not be made, and, where working twice on it does no
     /// harm, after one that broke and after what `retry` counts as a failure. That is
@@ -137,6 +155,18 @@ pub struct Target {
     pub weight: Weight,
     /// Model name that replaces the client's in the request body; only that field is edited.
     /// A request without a `model` field is left as it is, and so is a model in the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelName>,
+}
+
+/// Where requests go on to that have failed elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fallback {
+    /// An upstream of this file.
+    pub upstream: Name,
+    /// Model name that replaces the client's in the request body, as in `split`. Default: the
+    /// body keeps the model that the client asks for, whatever the target before it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelName>,
 }

@@ -18,6 +18,7 @@ use prometheus::IntGauge;
 use crate::files::{Files, Seen};
 use crate::materials::Machine;
 use crate::names::{self, Answer};
+use crate::retries::Retries;
 use crate::telemetry::{Held, RouteMetrics, Telemetry};
 use crate::tls::{self, Acceptors, CertificateError};
 use crate::transport::Transport;
@@ -102,6 +103,11 @@ impl Generation {
     /// The upstream of a target of this generation.
     pub fn upstream(&self, id: penstock_plugins::UpstreamId) -> Option<&Upstream> {
         self.upstreams.get(id.0)
+    }
+
+    /// The retries of the upstream of a target of this generation.
+    pub fn retries(&self, id: penstock_plugins::UpstreamId) -> Option<&Arc<Retries>> {
+        Some(&self.upstream(id)?.retries)
     }
 
     /// All upstreams, in the order of their names.

@@ -32,6 +32,7 @@ mod replay;
 mod request;
 mod respond;
 mod stored;
+mod target;
 mod unavailable;
 
 pub use attempt::TRIES_MAX;
@@ -67,10 +68,10 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         ctx: &mut Context,
     ) -> Result<Box<HttpPeer>> {
-        attempt::next_peer(ctx)
+        attempt::next_peer(session, ctx)
     }
 
     async fn connected_to_upstream(

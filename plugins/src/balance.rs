@@ -183,6 +183,24 @@ pub struct NoneLeft {
     pub until: Option<Duration>,
 }
 
+impl NoneLeft {
+    /// Adds the endpoints of another pool.
+    pub fn add(&mut self, other: Self) {
+        self.ejected += other.ejected;
+        self.unwell += other.unwell;
+        self.paused += other.paused;
+        self.full += other.full;
+        self.or_until(other.until);
+    }
+
+    fn or_until(&mut self, other: Option<Duration>) {
+        self.until = match (self.until, other) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
 impl<T> Pool<T> {
     /// A pool of `members`. Those of weight zero are left out.
     ///
@@ -221,21 +239,27 @@ impl<T> Pool<T> {
     ///
     /// [`NoneLeft`]: no endpoint may be sent a request.
     pub fn enter(&self, ask: Ask<'_>) -> Result<(&Member<T>, Flight), NoneLeft> {
-        let again = Ask { tried: &[], ..ask };
-        let asks = [ask, again];
-        for ask in asks.iter().take(if ask.tried.is_empty() { 1 } else { 2 }) {
-            // Another thread may have taken the trial, or the last place. Then that endpoint
-            // is out, and there are only so many.
-            for _ in 0..self.members().count() {
-                let Some(member) = self.choose(*ask) else {
-                    break;
-                };
-                if let Some(flight) = board(member, ask.now) {
-                    return Ok((member, flight));
-                }
-            }
-        }
-        Err(self.none_left(ask.now))
+        let again = || match ask.tried {
+            [] => None,
+            _ => self.board(Ask { tried: &[], ..ask }),
+        };
+        let boarded = self.board(ask).or_else(again);
+        boarded.ok_or_else(|| self.none_left(ask.now))
+    }
+
+    /// The same, but one that this request has tried is not chosen.
+    ///
+    /// # Errors
+    ///
+    /// [`NoneLeft`]: no other endpoint may be sent a request.
+    pub fn enter_other(&self, ask: Ask<'_>) -> Result<(&Member<T>, Flight), NoneLeft> {
+        let boarded = self.board(ask);
+        boarded.ok_or_else(|| self.none_left(ask.now))
+    }
+
+    /// Whether there is an endpoint that may be sent this request and has not failed it.
+    pub fn has_other(&self, ask: Ask<'_>) -> bool {
+        self.members().any(|member| member.takes(ask))
     }
 
     /// Takes down how a request went, unless that is known already.
@@ -279,6 +303,18 @@ impl<T> Pool<T> {
         left_alone < most.max(usize::from(all > 1))
     }
 
+    fn board(&self, ask: Ask<'_>) -> Option<(&Member<T>, Flight)> {
+        // Another thread may have taken the trial, or the last place. Then that endpoint
+        // is out, and there are only so many.
+        for _ in 0..self.members().count() {
+            let member = self.choose(ask)?;
+            if let Some(flight) = board(member, ask.now) {
+                return Some((member, flight));
+            }
+        }
+        None
+    }
+
     fn choose(&self, ask: Ask<'_>) -> Option<&Member<T>> {
         let choice = Choice {
             ask,
@@ -318,10 +354,7 @@ impl<T> Pool<T> {
                     None
                 }
             };
-            none.until = match (none.until, until) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
+            none.or_until(until);
         }
         none
     }

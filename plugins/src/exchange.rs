@@ -207,6 +207,11 @@ impl Exchange {
         }
     }
 
+    /// Takes a fact back that is not true any more.
+    pub fn retract(&mut self, name: &'static str) {
+        self.notes.retain(|note| note.name != name);
+    }
+
     /// What the plugins want in the access log.
     pub fn notes(&self) -> &[Note] {
         &self.notes

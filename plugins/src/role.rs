@@ -164,8 +164,9 @@ impl CacheKey {
 
 /// Decides where a request goes.
 pub trait Router: Send + Sync {
-    /// The target, asked for once per exchange, after the filters. A retry stays
-    /// with the target's upstream and only takes another endpoint.
+    /// The target, asked for once per exchange, after the filters. A retry takes another
+    /// endpoint of the target's upstream, or the next target of the route's
+    /// [fallback](crate::Route::fallback).
     fn target(&self, exchange: &Exchange, head: &request::Parts) -> &Target;
 
     /// Every target that it may choose, with its share of the requests in percent as

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use http::request;
 use penstock_config::route::{self, Retry};
-use penstock_config::unit::{Name, Weight};
+use penstock_config::unit::{ModelName, Name};
 use penstock_config::{Config, Plugin};
 
 use crate::build::{BuildError, Cause, Materials, PluginError};
@@ -173,6 +173,7 @@ pub struct Route {
     index: usize,
     chain: Arc<Chain>,
     router: Box<dyn Router>,
+    fallback: Box<[Target]>,
     attempts: usize,
     retry: Retry,
     needs_model: bool,
@@ -189,15 +190,25 @@ impl Route {
             let route = Some(route.name.clone());
             vec![BuildError { route, cause }]
         };
-        let targets = route.split.iter().map(|target| weighted(target, upstreams));
+        let targets = route.split.iter().map(|share| {
+            let target = target(&share.upstream, share.model.as_ref(), upstreams)?;
+            Ok((share.weight, target))
+        });
         let targets: Vec<_> = targets.collect::<Result<_, _>>().map_err(refuse)?;
         let split = Distribution::new(targets).map_err(|NoWeight| refuse(Cause::NoWeight))?;
-        let renames = split.targets().any(|target| target.model.is_some());
+        let fallback = route.fallback.iter();
+        let fallback = fallback.map(|to| target(&to.upstream, to.model.as_ref(), upstreams));
+        let fallback: Box<[_]> = fallback.collect::<Result<_, _>>().map_err(refuse)?;
+        let renames = split
+            .targets()
+            .chain(&fallback)
+            .any(|target| target.model.is_some());
         Ok(Self {
             name: Arc::new(route.name.clone()),
             index,
             chain,
             router: Box::new(split),
+            fallback,
             attempts: route.attempts.get(),
             retry: route.retry.clone(),
             needs_model: renames || !route.matches.models.is_empty(),
@@ -227,6 +238,12 @@ impl Route {
     /// What decides where each request goes.
     pub fn router(&self) -> &dyn Router {
         &*self.router
+    }
+
+    /// Where requests go on to that have failed, in order. One of them may be the target
+    /// that was chosen.
+    pub fn fallback(&self) -> &[Target] {
+        &self.fallback
     }
 
     /// What counts as a failed attempt.
@@ -259,15 +276,18 @@ impl fmt::Debug for Route {
 }
 
 /// A target of the file with its upstream found.
-fn weighted(target: &route::Target, upstreams: &[&Name]) -> Result<(Weight, Target), Cause> {
-    let upstream = upstreams
-        .binary_search(&&target.upstream)
-        .map_err(|_| Cause::UnknownUpstream(target.upstream.clone()))?;
-    let built = Target {
-        upstream: UpstreamId(upstream),
-        model: target.model.clone(),
-    };
-    Ok((target.weight, built))
+fn target(
+    upstream: &Name,
+    model: Option<&ModelName>,
+    upstreams: &[&Name],
+) -> Result<Target, Cause> {
+    let place = upstreams
+        .binary_search(&upstream)
+        .map_err(|_| Cause::UnknownUpstream(upstream.clone()))?;
+    Ok(Target {
+        upstream: UpstreamId(place),
+        model: model.cloned(),
+    })
 }
 
 /// The chain of a route that has plugins of its own.

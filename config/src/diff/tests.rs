@@ -117,6 +117,13 @@ fn routes_come_go_and_change() {
         ]
     );
     assert_eq!(
+        told(
+            "{ name: all, split: [{ upstream: stable }] }",
+            "{ name: all, split: [{ upstream: stable }], fallback: [{ upstream: canary, model: m }] }"
+        ),
+        ["route `all`: fallback none → canary as m"]
+    );
+    assert_eq!(
         told("{ exact: /v1/models }", "{ prefix: /v1/models }"),
         [
             "route `models`: match.path.exact removed (was /v1/models)",

@@ -33,6 +33,9 @@ impl Display for Explained<'_> {
             for (percent, target) in route.router().targets() {
                 writeln!(f, "  {} to {}", Percent(percent), To(generation, target))?;
             }
+            for target in route.fallback() {
+                writeln!(f, "  then to {}", To(generation, target))?;
+            }
             attempts(f, route)?;
         }
         writeln!(f, "requests that no route matches")?;

@@ -1,7 +1,7 @@
 //! What comes back: the upstream's answer on its way to the client, or the error that
 //! the client gets instead.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
@@ -14,6 +14,7 @@ use pingora_proxy::{FailToProxy, Session};
 use super::context::Context;
 use super::held::{Held, Ruling};
 use super::{attempt, credentials, edits, replay, respond, stored};
+use crate::clock;
 
 /// The upstream's head, on its way to the client.
 pub(super) fn head(
@@ -25,9 +26,10 @@ pub(super) fn head(
     if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
-    attempt::answered(ctx, head);
+    let now = clock::now();
+    attempt::answered(ctx, head, now);
     ctx.status = head.status.as_u16();
-    if attempt::refuses(session, ctx, head.status) {
+    if attempt::refuses(session, ctx, head.status, now) {
         return Err(attempt::unwelcome(format!(
             "status_{}",
             head.status.as_u16()
@@ -41,7 +43,7 @@ pub(super) fn head(
             ctx.response_edits
                 .get_or_insert_with(|| ctx.exchange.response.clone());
         }
-        _ => release(ctx),
+        _ => release(ctx, now),
     }
     stored::record_head(ctx, head);
     let generation = ctx.generation();
@@ -88,8 +90,8 @@ fn forget_length(head: &mut ResponseHeader, has_body: bool) -> Result<()> {
 }
 
 /// From here on the client sees the answer.
-fn release(ctx: &mut Context) {
-    attempt::began(ctx);
+fn release(ctx: &mut Context, now: Duration) {
+    attempt::began(ctx, now);
     ctx.attempts.answered = true;
     if let Some(hold) = &ctx.hold {
         hold.release();
@@ -109,7 +111,7 @@ pub(super) fn chunk(ctx: &mut Context, chunk: &mut Option<Bytes>, last: bool) ->
             Ruling::Release(bytes) => *chunk = Some(bytes),
         }
         ctx.held = None;
-        release(ctx);
+        release(ctx, clock::now());
     }
     stored::record_chunk(ctx, chunk.as_ref(), last);
     if !ctx.readers.is_empty() && (last || chunk.is_some()) {

@@ -8,12 +8,13 @@
 //! it (RFC 9110 section 9.2.2).
 
 use std::fmt::Display;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
-use penstock_config::unit::Duration;
-use penstock_plugins::balance::{Ask, Change, Verdict};
+use penstock_config::unit;
+use penstock_plugins::balance::{Ask, Change, Flight, NoneLeft, Verdict};
 use penstock_plugins::{Dialect, Readers, Route};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, ImmutStr, Result, RetryType};
@@ -24,8 +25,10 @@ use tracing::{info, warn};
 use super::body::Body;
 use super::context::{Before, Context};
 use super::replay::Deadline;
+use super::target::{self, Next};
 use super::{credentials, edits, unavailable};
 use crate::clock;
+use crate::upstream::Endpoint;
 
 /// Tries in all, those over closed connections included. Pingora's own loop stops there
 /// as well.
@@ -36,51 +39,75 @@ const UNWELCOME: ErrorType = ErrorType::new("UnwelcomeAnswer");
 const LATE: ErrorType = ErrorType::new("FirstTokenTimedout");
 
 /// The peer for the next try.
-pub(super) fn next_peer(ctx: &mut Context) -> Result<Box<HttpPeer>> {
+pub(super) fn next_peer(session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
     // The try before has ended: it is not in flight while the next endpoint is chosen.
     ctx.attempts.flight = None;
-    let Some(upstream) = ctx.upstream() else {
-        return Error::e_explain(ErrorType::InternalError, "the request has no target");
-    };
-    let ask = Ask {
-        now: clock::now(),
-        key: ctx.attempts.key,
-        tried: &ctx.attempts.failed,
-    };
-    match upstream.pool().enter(ask) {
-        Ok((member, flight)) => {
-            let endpoint = member.target.clone();
-            let mut peer = endpoint.peer();
-            ctx.attempts.endpoint = Some(endpoint);
-            ctx.attempts.flight = Some(flight);
-            if ctx.attempts.made == 0
-                && ctx.attempts_max() > 1
-                && let Some(retries) = ctx.retries()
-            {
-                retries.earn();
-            }
-            ctx.attempts.made += 1;
-            limit_time(ctx, &mut peer);
-            Ok(peer)
-        }
-        Err(none) => {
-            upstream.metrics.unavailable.inc();
-            let refusal = unavailable::refusal(&none, ask.now);
-            let status = ErrorType::HTTPStatus(refusal.status.as_u16());
-            let error = Error::explain(status, refusal.reason.clone().into_owned());
-            ctx.refusal = Some(refusal);
-            Err(error)
-        }
+    if let Some(Next::Target(place)) = ctx.attempts.next.take() {
+        target::fall_back(session, ctx, place);
     }
+    let now = clock::now();
+    let mut none_left = NoneLeft::default();
+    loop {
+        let Some(upstream) = ctx.upstream() else {
+            return Error::e_explain(ErrorType::InternalError, "the request has no target");
+        };
+        let ask = Ask {
+            now,
+            key: ctx.attempts.key,
+            tried: &ctx.attempts.failed,
+        };
+        let entered = match target::has_fallback(ctx) {
+            true => upstream.pool().enter_other(ask),
+            false => upstream.pool().enter(ask),
+        };
+        match entered {
+            Ok((member, flight)) => {
+                let endpoint = member.target.clone();
+                return Ok(depart(ctx, endpoint, flight, now));
+            }
+            Err(none) => none_left.add(none),
+        }
+        upstream.metrics.unavailable.inc();
+        let Some(place) = target::next_target(ctx) else {
+            break;
+        };
+        upstream.metrics.fallbacks.inc();
+        let upstream = upstream.name.as_str();
+        warn!(upstream, reason = %none_left, "no endpoint, trying the next target");
+        target::fall_back(session, ctx, place);
+    }
+    let refusal = unavailable::refusal(&none_left, now);
+    let status = ErrorType::HTTPStatus(refusal.status.as_u16());
+    let error = Error::explain(status, refusal.reason.clone().into_owned());
+    ctx.refusal = Some(refusal);
+    Err(error)
+}
+
+/// The request is sent to this endpoint.
+fn depart(
+    ctx: &mut Context,
+    endpoint: Arc<Endpoint>,
+    flight: Flight,
+    now: Duration,
+) -> Box<HttpPeer> {
+    target::earn(ctx);
+    let mut peer = endpoint.peer();
+    ctx.attempts.endpoint = Some(endpoint);
+    ctx.attempts.flight = Some(flight);
+    ctx.attempts.at_target += 1;
+    ctx.attempts.made += 1;
+    limit_time(ctx, &mut peer, now);
+    peer
 }
 
 /// Bounds the time of an attempt that another one may follow.
-fn limit_time(ctx: &Context, peer: &mut HttpPeer) {
-    let Some(hold) = &ctx.hold else { return };
+fn limit_time(ctx: &mut Context, peer: &mut HttpPeer, now: Duration) {
+    let Some(hold) = ctx.hold.clone() else { return };
     let limit = ctx.route().and_then(|route| route.retry().first_token);
-    let limit = limit.filter(|_| ctx.has_attempt_left());
-    let limit = limit.map(Duration::get).zip(ctx.retries());
-    if let Some((limit, _)) = limit {
+    let limit = limit
+        .filter(|_| ctx.has_attempt_left())
+        .map(unit::Duration::get);
+    if let Some(limit) = limit {
         // The deadline is not looked at before there is a connection.
         for timeout in [
             &mut peer.options.connection_timeout,
@@ -89,9 +116,11 @@ fn limit_time(ctx: &Context, peer: &mut HttpPeer) {
             *timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
         }
     }
-    hold.begin(limit.map(|(limit, retries)| Deadline {
+    let retries = limit.and_then(|_| target::price(ctx, now));
+    ctx.attempts.has_price = retries.is_some();
+    hold.begin(limit.map(|limit| Deadline {
         at: Instant::now() + limit,
-        retries: retries.clone(),
+        retries,
     }));
 }
 
@@ -112,11 +141,10 @@ pub(super) fn connect_failed(ctx: &mut Context, mut error: Box<Error>) -> Box<Er
     if let Some(upstream) = ctx.upstream() {
         upstream.metrics.connect_failed.inc();
     }
-    judge(ctx, Verdict::Bad, &error);
-    ctx.attempts.counted += 1;
-    let again = ctx.attempts.counted < ctx.attempts_max() && ctx.attempts.made < TRIES_MAX;
-    give_up_endpoint(ctx, &error, again);
-    error.set_retry(again);
+    let now = clock::now();
+    judge(ctx, Verdict::Bad, &error, now);
+    let next = target::next(ctx, now, true);
+    go_on(ctx, &mut error, next);
     error
 }
 
@@ -127,44 +155,73 @@ pub(super) fn failed(
     mut error: Box<Error>,
     reused: bool,
 ) -> Box<Error> {
-    let upstream_failed = *error.esource() == ErrorSource::Upstream;
     let late = is_late(&error);
+    let by_upstream = *error.esource() == ErrorSource::Upstream || late;
     if let Some(upstream) = ctx.upstream() {
         let metrics = &upstream.metrics;
         match error.etype() {
             etype if *etype == UNWELCOME => metrics.bad_answer.inc(),
             _ if late => metrics.late.inc(),
-            _ if upstream_failed => metrics.failed.inc(),
+            _ if by_upstream => metrics.failed.inc(),
             _ => {}
         }
     }
-    let repeatable = ctx.hold.is_some() || session.is_body_empty();
     // Reading tells by `ReusedOnly`; writing a body fails when the close came before it.
     let was_closed = reused
         && (matches!(error.retry, RetryType::ReusedOnly)
             || matches!(error.etype(), ErrorType::WriteError));
-    if (upstream_failed || late) && !was_closed {
-        judge(ctx, Verdict::Bad, &error);
+    let now = clock::now();
+    if by_upstream && !was_closed {
+        judge(ctx, Verdict::Bad, &error, now);
     }
-    let open = (upstream_failed || late) && repeatable && !ctx.attempts.answered;
-    if open && was_closed && ctx.attempts_max() > 1 && ctx.attempts.made < TRIES_MAX {
-        record(ctx, &error);
+    let decided = ctx.attempts.next.take();
+    let open = by_upstream && !ctx.attempts.answered;
+    let has_tries = ctx.attempts_max() > 1 && ctx.attempts.made < TRIES_MAX;
+    if open && was_closed && has_tries && is_kept(ctx, session) {
+        record(ctx, &error, Next::Endpoint);
         error.set_retry(true);
     } else {
-        let harmless = does_no_harm(session.req_header(), ctx.exchange.dialect());
-        let again = open && harmless && ctx.has_attempt_left();
-        let paid = late || std::mem::take(&mut ctx.attempts.paid);
-        let again = again && (paid || is_affordable(ctx));
-        ctx.attempts.counted += 1;
-        if upstream_failed || late {
-            give_up_endpoint(ctx, &error, again);
-        }
-        error.set_retry(again);
+        let next = decided.filter(|_| open).or_else(|| {
+            let may_repeat = open && may_repeat(ctx, session);
+            let is_paid = late && ctx.attempts.has_price;
+            may_repeat.then(|| target::next(ctx, now, is_paid))?
+        });
+        go_on(ctx, &mut error, next);
     }
     if error.retry() {
         forget_answer(ctx);
     }
     error
+}
+
+/// An attempt has failed for good, and the request goes on there.
+fn go_on(ctx: &mut Context, error: &mut Error, next: Option<Next>) {
+    ctx.attempts.counted += 1;
+    ctx.attempts.next = next;
+    error.set_retry(next.is_some());
+    let Some(next) = next else { return };
+    record(ctx, error, next);
+    let upstream = ctx.upstream().map(|upstream| upstream.name.as_str());
+    let endpoint = ctx.attempts.endpoint.as_ref();
+    let endpoint = endpoint.map(|endpoint| &*endpoint.label);
+    let to = match next {
+        Next::Endpoint => "another endpoint",
+        Next::Target(_) => "the next target",
+    };
+    warn!(upstream, endpoint, %error, "attempt failed, trying {to}");
+}
+
+/// Whether the request is here to be sent again.
+fn is_kept(ctx: &Context, session: &mut Session) -> bool {
+    ctx.hold.is_some() || session.is_body_empty()
+}
+
+/// Whether the attempt under way may be followed by another one that the upstream may work
+/// on as well.
+fn may_repeat(ctx: &Context, session: &mut Session) -> bool {
+    is_kept(ctx, session)
+        && ctx.has_attempt_left()
+        && does_no_harm(session.req_header(), ctx.exchange.dialect())
 }
 
 /// What a status says of how its endpoint does.
@@ -177,23 +234,22 @@ fn verdict(status: u16) -> Verdict {
 }
 
 /// The client gets to see the answer, whose status is known.
-pub(super) fn began(ctx: &mut Context) {
+pub(super) fn began(ctx: &mut Context, now: Duration) {
     // To fail quickly must not attract requests.
     if verdict(ctx.status) == Verdict::Good {
         if let Some(flight) = &ctx.attempts.flight {
-            flight.first_byte(clock::now());
+            flight.first_byte(now);
         }
-        judge(ctx, Verdict::Good, &"");
+        judge(ctx, Verdict::Good, &"", now);
     }
 }
 
 /// The head of the answer is there. It may say that the endpoint does badly; that it does
 /// well is certain only when the answer has [begun](began).
-pub(super) fn answered(ctx: &mut Context, head: &ResponseHeader) {
-    let now = clock::now();
+pub(super) fn answered(ctx: &mut Context, head: &ResponseHeader, now: Duration) {
     let verdict = verdict(head.status.as_u16());
     if verdict != Verdict::Good {
-        judge(ctx, verdict, &head.status);
+        judge(ctx, verdict, &head.status, now);
     }
     let Some(until) = unavailable::pause_asked(head, now) else {
         return;
@@ -213,14 +269,14 @@ pub(super) fn answered(ctx: &mut Context, head: &ResponseHeader) {
 }
 
 /// Takes down how the endpoint did, and says so if it is ejected or back.
-fn judge(ctx: &mut Context, verdict: Verdict, reason: &dyn Display) {
+fn judge(ctx: &mut Context, verdict: Verdict, reason: &dyn Display, now: Duration) {
     let Some(mut flight) = ctx.attempts.flight.take() else {
         return;
     };
     if let (Some(upstream), Some(endpoint)) = (ctx.upstream(), &ctx.attempts.endpoint) {
         let (upstream, pool) = (upstream.name.as_str(), upstream.pool());
         let endpoint = &*endpoint.label;
-        match pool.judge(&mut flight, verdict, clock::now()) {
+        match pool.judge(&mut flight, verdict, now) {
             Some(Change::Ejected(time)) => {
                 warn!(upstream, endpoint, %reason, ?time, "endpoint ejected");
             }
@@ -229,12 +285,6 @@ fn judge(ctx: &mut Context, verdict: Verdict, reason: &dyn Display) {
         }
     }
     ctx.attempts.flight = Some(flight);
-}
-
-/// Takes one of the upstream's retries, if there is one.
-fn is_affordable(ctx: &Context) -> bool {
-    let retries = ctx.retries();
-    retries.is_none_or(|retries| retries.spend(Instant::now()))
 }
 
 /// Whether a request may be worked on twice.
@@ -254,18 +304,22 @@ fn forget_answer(ctx: &mut Context) {
 }
 
 /// An answer with this status is a failed attempt, if another one may follow.
-pub(super) fn refuses(session: &mut Session, ctx: &mut Context, status: StatusCode) -> bool {
-    let repeatable = ctx.hold.is_some() || session.is_body_empty();
+pub(super) fn refuses(
+    session: &mut Session,
+    ctx: &mut Context,
+    status: StatusCode,
+    now: Duration,
+) -> bool {
     let counts = |route: &Route| {
         let mut statuses = route.retry().statuses.iter();
         statuses.any(|one| one.get() == status.as_u16())
     };
-    ctx.attempts.paid = repeatable
-        && ctx.has_attempt_left()
-        && ctx.route().is_some_and(counts)
-        && does_no_harm(session.req_header(), ctx.exchange.dialect())
-        && is_affordable(ctx);
-    ctx.attempts.paid
+    let fails = ctx.route().is_some_and(counts) && may_repeat(ctx, session);
+    ctx.attempts.next = match fails {
+        true => target::next(ctx, now, false),
+        false => None,
+    };
+    ctx.attempts.next.is_some()
 }
 
 /// An upstream's answer that counts as a failed attempt.
@@ -282,23 +336,13 @@ pub(super) fn is_late(error: &Error) -> bool {
     *error.etype() == LATE
 }
 
-/// Leaves the endpoint out of this request's further tries, and says so once.
-fn give_up_endpoint(ctx: &mut Context, error: &Error, again: bool) {
-    let Some(endpoint) = ctx.attempts.endpoint.clone() else {
-        return;
-    };
-    ctx.attempts.failed.push(endpoint.seed);
-    if again {
-        record(ctx, error);
-        let upstream = ctx.upstream().map(|upstream| upstream.name.as_str());
-        warn!(upstream, endpoint = &*endpoint.label, %error, "attempt failed, trying another endpoint");
-    }
-}
-
 /// Keeps what became of an attempt that is followed by another one.
-fn record(ctx: &mut Context, error: &Error) {
+fn record(ctx: &mut Context, error: &Error, next: Next) {
     if let Some(upstream) = ctx.upstream() {
-        upstream.metrics.retries.inc();
+        match next {
+            Next::Endpoint => upstream.metrics.retries.inc(),
+            Next::Target(_) => upstream.metrics.fallbacks.inc(),
+        }
     }
     let reason = match &error.context {
         Some(why) if *error.etype() == UNWELCOME => why.as_str(),
@@ -320,7 +364,7 @@ pub(super) fn prepare_head(ctx: &mut Context, head: &mut RequestHeader) -> Resul
     if let Some(host) = ctx.upstream().and_then(|upstream| upstream.host.clone()) {
         head.insert_header(HOST, host)?;
     }
-    if let Some(length) = ctx.body.as_ref().map(Body::len) {
+    if let Some(length) = ctx.body.as_ref().map(Body::sent_len) {
         // The body is here in full: its length is known, and the client's wait for leave
         // to send it is over.
         head.remove_header(&TRANSFER_ENCODING);

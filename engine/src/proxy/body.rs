@@ -1,8 +1,9 @@
 //! A request's body that was read before an upstream was chosen.
 //!
 //! It is kept as the pieces that it arrived in: they are scanned as they come and sent
-//! on as they are, so that a body is not copied for having been looked at. Editing it
-//! cuts the pieces around what changes.
+//! on as they are, so that a body is not copied for having been looked at. Editing it for
+//! an upstream cuts the pieces around what changes, and leaves them as they were for the
+//! next one.
 
 use bytes::{Bytes, BytesMut};
 use pingora_error::Error;
@@ -14,9 +15,10 @@ use penstock_plugins::json::Scanner;
 
 /// A whole body.
 pub struct Body {
-    /// Not empty, and none of them is.
+    /// As the client sent them; none of them is empty.
     pieces: Vec<Bytes>,
     len: usize,
+    sent_len: usize,
     _kept: Kept,
 }
 
@@ -53,6 +55,7 @@ impl Body {
         let mut body = Body {
             pieces: Vec::new(),
             len: 0,
+            sent_len: 0,
             _kept: Kept::new(kept),
         };
         while let Some(piece) = session
@@ -77,14 +80,14 @@ impl Body {
         Ok(if body.len == 0 { None } else { Some(body) })
     }
 
-    /// Its length in bytes.
+    /// Bytes that the client sent.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Its pieces in order, none of them empty.
-    pub(super) fn pieces(&self) -> &[Bytes] {
-        &self.pieces
+    /// Bytes that are sent of it.
+    pub(super) fn sent_len(&self) -> usize {
+        self.sent_len
     }
 
     /// The whole of it in one piece, copied if it arrived in several.
@@ -94,10 +97,21 @@ impl Body {
         joined
     }
 
-    /// Makes the changes that plugins asked for.
-    pub(super) fn edit(&mut self, edits: &BodyEdits) {
-        self.pieces = edits.apply(&self.pieces);
-        self.len = self.pieces.iter().map(Bytes::len).sum();
+    /// What is sent of it: its pieces with these changes, none of them empty, and copied
+    /// into one if there are more than `pieces_max`.
+    pub(super) fn edited(&mut self, edits: &BodyEdits, pieces_max: Option<usize>) -> Box<[Bytes]> {
+        let pieces = edits.apply(&self.pieces);
+        self.sent_len = pieces.iter().map(Bytes::len).sum();
+        match pieces_max.is_some_and(|most| pieces.len() > most) {
+            true => [joined(&pieces)].into(),
+            false => pieces.into(),
+        }
+    }
+
+    /// It will not be edited again: what the client sent need not be kept beside what is
+    /// sent.
+    pub(super) fn forget_original(&mut self) {
+        self.pieces = Vec::new();
     }
 }
 

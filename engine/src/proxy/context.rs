@@ -13,9 +13,9 @@ use super::TRIES_MAX;
 use super::body::Body;
 use super::held::Held;
 use super::replay::Hold;
+use super::target::Next;
 use crate::clock;
 use crate::generation::Generation;
-use crate::retries::Retries;
 use crate::telemetry::RouteMetrics;
 use crate::upstream::{Credential, Endpoint, Upstream};
 
@@ -76,12 +76,20 @@ pub struct Attempts {
     pub(super) key: Option<u64>,
     /// What the upstream was last asked with.
     pub credential: Option<Arc<Credential>>,
-    /// Seeds of the endpoints that failed.
+    /// Seeds of the endpoints of the present target that failed.
     pub failed: Vec<u64>,
+    /// Targets that the request has left, in order.
+    pub(super) passed: Vec<Target>,
+    /// How many of the route's fallbacks were reached or passed over.
+    pub(super) fallbacks: usize,
+    /// Tries at the present target.
+    pub(super) at_target: usize,
     /// What became of the tries that were followed by another one.
     pub(super) before: Vec<Before>,
-    /// The retry that is about to be decided on was taken from the budget already.
-    pub(super) paid: bool,
+    /// Ending the try under way before its time takes a retry.
+    pub(super) has_price: bool,
+    /// Where the request goes on to after a try that is about to fail.
+    pub(super) next: Option<Next>,
     /// Tries that count: one over a connection that turned out to be closed does not.
     pub counted: usize,
     /// Tries in all.
@@ -143,12 +151,7 @@ impl Context {
         self.generation.routes.get(self.route?)
     }
 
-    /// What the upstream has left of retries.
-    pub(super) fn retries(&self) -> Option<&Arc<Retries>> {
-        Some(&self.upstream()?.retries)
-    }
-
-    /// How many endpoints the route lets a request try.
+    /// How many endpoints the route lets a request try, at all of its targets.
     pub fn attempts_max(&self) -> usize {
         self.route().map_or(1, Route::attempts)
     }

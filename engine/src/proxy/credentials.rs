@@ -46,6 +46,13 @@ pub(super) fn present(ctx: &mut Context, head: &mut RequestHeader) -> Result<()>
     Ok(())
 }
 
+/// The request leaves its upstream, and is known to the next one by something else.
+pub(super) fn forget(ctx: &mut Context) {
+    if ctx.attempts.credential.take().is_some() {
+        ctx.exchange.retract(NOTE);
+    }
+}
+
 /// Takes what an upstream repeats of its credential out of the answer's head.
 pub(super) fn conceal(ctx: &Context, head: &mut ResponseHeader) {
     for name in told(ctx, &head.headers) {

@@ -28,7 +28,6 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::attempt;
-use super::body::Body;
 use super::context::Context;
 use crate::retries::Retries;
 
@@ -44,12 +43,14 @@ struct State {
     keeps_head: bool,
     /// When the attempt under way is over, if its answer has not begun.
     deadline: Option<Deadline>,
+    /// What the next attempt is played, if that is not the same as before.
+    pieces: Option<Box<[Bytes]>>,
 }
 
-/// The end of an attempt, after which there is another one if the upstream has a retry left.
+/// The end of an attempt, after which there is another one if these allow it.
 pub(super) struct Deadline {
     pub(super) at: Instant,
-    pub(super) retries: Arc<Retries>,
+    pub(super) retries: Option<Arc<Retries>>,
 }
 
 impl Hold {
@@ -58,6 +59,11 @@ impl Hold {
         let mut state = self.0.lock();
         state.keeps_head = false;
         state.deadline = deadline;
+    }
+
+    /// The body is this from the next attempt on.
+    pub(super) fn play(&self, pieces: Box<[Bytes]>) {
+        self.0.lock().pieces = Some(pieces);
     }
 
     /// The head that is about to be written is to be kept back until something follows it.
@@ -83,7 +89,8 @@ impl Hold {
     /// The deadline has passed: whether that ends the attempt. If not, it goes on without.
     fn ends(&self) -> bool {
         let deadline = self.0.lock().deadline.take();
-        deadline.is_some_and(|deadline| deadline.retries.spend(Instant::now()))
+        let allow = |retries: Arc<Retries>| retries.spend(Instant::now());
+        deadline.is_some_and(|deadline| deadline.retries.is_none_or(allow))
     }
 }
 
@@ -102,8 +109,8 @@ struct Replay {
 /// queue is full, which it is for as long as an upstream does not read.
 pub(super) const PIECES_MAX: usize = 3;
 
-/// Puts a replay of `body`, which may be none, in the place of the client's session.
-pub(super) fn install(session: &mut Session, ctx: &mut Context, body: Option<&Body>) {
+/// Puts a replay of a body's pieces, which may be none, in the place of the client's session.
+pub(super) fn install(session: &mut Session, ctx: &mut Context, pieces: Box<[Bytes]>) {
     let hold = Hold::default();
     let stand_in = Box::new(ServerSession::new_custom(Box::new(())));
     let client = std::mem::replace(&mut session.downstream_session, stand_in);
@@ -111,7 +118,7 @@ pub(super) fn install(session: &mut Session, ctx: &mut Context, body: Option<&Bo
         client: Some(client),
         hold: hold.clone(),
         head: None,
-        pieces: body.map(Body::pieces).unwrap_or_default().into(),
+        pieces,
         next: 0,
     };
     *session.downstream_session = ServerSession::new_custom(Box::new(replay));
@@ -363,6 +370,9 @@ impl server::Session for Replay {
     fn enable_retry_buffering(&mut self) {
         self.head = None;
         self.next = 0;
+        if let Some(pieces) = self.hold.0.lock().pieces.take() {
+            self.pieces = pieces;
+        }
     }
 
     fn retry_buffer_truncated(&self) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{Method, StatusCode, Version};
+use http::{StatusCode, Version};
 use penstock_plugins::cache::Entry;
 use penstock_plugins::json::{Fault, ScanError, Scanner};
 use penstock_plugins::role::{CachePolicy, Destination, Lookup};
@@ -17,7 +17,7 @@ use pingora_proxy::Session;
 
 use super::body::{self, Body, ReadError};
 use super::context::Context;
-use super::{Proxy, replay, respond, stored};
+use super::{Proxy, respond, stored, target};
 
 /// Why a request goes no further.
 enum Stop {
@@ -114,13 +114,13 @@ async fn examine(
         whole = ctx.body.as_mut().map(Body::joined).unwrap_or_default();
         chain.body(&mut ctx.exchange, session.req_header(), &whole)?;
     }
-    let target = route.router().target(&ctx.exchange, session.req_header());
+    let chosen = route.router().target(&ctx.exchange, session.req_header());
     if let Some(policy) = chain.cache()
-        && let Some(entry) = look_up(policy, session, ctx, target, &whole)?
+        && let Some(entry) = look_up(policy, session, ctx, chosen, &whole)?
     {
         return Ok(Some(entry));
     }
-    aim(session, ctx, target.clone());
+    target::begin(session, ctx, chosen.clone());
     Ok(None)
 }
 
@@ -150,41 +150,6 @@ fn look_up(
         Lookup::Bypass => ctx.metrics().cache_bypasses.inc(),
     }
     Ok(None)
-}
-
-/// Sends the request to its target, with the body edited for it.
-fn aim(session: &mut Session, ctx: &mut Context, target: Target) {
-    let upstream = ctx.generation.upstream(target.upstream);
-    ctx.attempts.key =
-        upstream.and_then(|upstream| upstream.key(session.req_header(), &ctx.exchange));
-    if let Some(mut body) = ctx.body.take() {
-        let renamed = target.model.as_ref().zip(ctx.exchange.facts());
-        if let Some(edit) = renamed.and_then(|(new, facts)| facts.rename_model(new.as_str())) {
-            ctx.exchange.body_edits.add(edit);
-        }
-        if !ctx.exchange.body_edits.is_empty() {
-            body.edit(&ctx.exchange.body_edits);
-        }
-        let is_timed = ctx
-            .route()
-            .is_some_and(|route| route.retry().first_token.is_some());
-        if is_timed && body.pieces().len() > replay::PIECES_MAX {
-            body.joined();
-        }
-        replay::install(session, ctx, Some(&body));
-        ctx.body = Some(body);
-        ctx.target = Some(target);
-        return;
-    }
-    ctx.target = Some(target);
-    let http2 = ctx.upstream().is_some_and(|upstream| upstream.http2);
-    let head = session.req_header();
-    let is_special = head.version < Version::HTTP_11 || head.method == Method::HEAD;
-    if http2 && is_special && session.is_body_empty() && !session.is_upgrade_req() {
-        // There is nothing to play, but what such a client cannot take is to be kept from
-        // it.
-        replay::install(session, ctx, None);
-    }
 }
 
 /// A body is read whole if the route needs it, if it may have to be sent twice, or if its

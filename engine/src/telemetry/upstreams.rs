@@ -16,7 +16,7 @@ const RESULTS: [&str; 6] = [
     "late",
 ];
 
-const RETRIES: [&str; 2] = ["made", "over_budget"];
+const RETRIES: [&str; 3] = ["made", "over_budget", "fallback"];
 
 /// Handles of one upstream.
 pub struct UpstreamMetrics {
@@ -34,10 +34,12 @@ pub struct UpstreamMetrics {
     pub bad_answer: IntCounter,
     /// Attempts whose answer did not begin in time.
     pub late: IntCounter,
-    /// Attempts that were made because an earlier one had failed.
+    /// Attempts that were made here because an earlier one had failed.
     pub retries: IntCounter,
     /// Attempts that were not made since the upstream's retries were spent.
     pub over_budget: IntCounter,
+    /// Requests that went on to the next target of their route.
+    pub fallbacks: IntCounter,
 }
 
 /// The family of which each upstream has its own metrics.
@@ -58,12 +60,12 @@ impl Upstreams {
             )?,
             unavailable: families.counters(
                 "upstream_unavailable_total",
-                "Requests refused because no endpoint could be sent any",
+                "Requests that found no endpoint that could be sent any",
                 &["upstream"],
             )?,
             retries: families.counters(
                 "upstream_retries_total",
-                "Attempts after a failed one, made or not",
+                "Attempts after a failed one: made here, not made, or made at the next target",
                 &["upstream", "result"],
             )?,
             named: Named::new(),
@@ -74,7 +76,7 @@ impl Upstreams {
         self.named.of(name, || {
             let [connected, reused, connect_failed, failed, bad_answer, late] =
                 RESULTS.map(|result| self.attempts.with_label_values(&[name, result]));
-            let [retries, over_budget] =
+            let [retries, over_budget, fallbacks] =
                 RETRIES.map(|result| self.retries.with_label_values(&[name, result]));
             UpstreamMetrics {
                 connected,
@@ -86,6 +88,7 @@ impl Upstreams {
                 late,
                 retries,
                 over_budget,
+                fallbacks,
             }
         })
     }

@@ -58,7 +58,7 @@ routes:
     match: { path: { prefix: /v1 }, methods: [POST, PUT], models: ["gpt-*"], headers: { x-a: "b*" } }
     chain: [{ headers: { request: [{ set: { x-m: "{model}" } }], response: [{ remove: server }] } }]
     split: [{ upstream: stable, weight: 95 }, { upstream: canary, weight: 5, model: new }]
-  - { name: timed, match: { path: { exact: /t } }, split: [{ upstream: stable }], attempts: 3, retry: { statuses: [], first_token: 2s } }
+  - { name: timed, match: { path: { exact: /t } }, split: [{ upstream: stable }], fallback: [{ upstream: canary }], attempts: 3, retry: { statuses: [], first_token: 2s } }
   - { name: all, split: [{ upstream: stable }], attempts: 1 }
 "#;
     std::fs::write(&file, config(transport, "zone: a", rest)).unwrap();
@@ -84,6 +84,7 @@ route `timed`
   plugin 1: request_id, runs at: tag
   body: kept for another attempt
   100 % to upstream `stable`
+  then to upstream `canary`
   attempts: 3
   another after: a failed connection, no first token in 2s
 route `all`

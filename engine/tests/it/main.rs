@@ -56,6 +56,7 @@ mod drain;
 mod errors;
 mod examples;
 mod failover;
+mod fallback;
 mod fleet;
 mod harness;
 mod headers;

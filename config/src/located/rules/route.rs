@@ -5,7 +5,7 @@ use super::names::Names;
 use crate::located::found::Found;
 use crate::located::tree::Node;
 use crate::route::{Match, PathMatch, Route};
-use crate::unit::shown;
+use crate::unit::{Name, shown};
 
 pub(super) fn check(routes: &[Route], root: &Node, found: &mut Found) {
     let nodes = || root.get("routes").into_iter().flat_map(Node::items);
@@ -25,6 +25,7 @@ pub(super) fn check(routes: &[Route], root: &Node, found: &mut Found) {
         }
         headers(node, found);
         targets(route, node, &upstreams, found);
+        fallback(route, node, found);
     }
     reached(routes.iter().zip(nodes()), found);
 }
@@ -45,14 +46,35 @@ fn headers(node: &Node, found: &mut Found) {
 }
 
 fn targets(route: &Route, node: &Node, upstreams: &Names<'_>, found: &mut Found) {
+    let split = route.split.iter().map(|target| &target.upstream);
+    known(split, node.get("split"), upstreams, found);
+    let fallback = route.fallback.iter().map(|target| &target.upstream);
+    known(fallback, node.get("fallback"), upstreams, found);
     let Some(split) = node.get("split") else {
         return;
     };
-    for (target, node) in route.split.iter().zip(split.items()) {
+    if split.is_whole() && route.split.iter().all(|target| target.weight.get() == 0) {
+        let message = "every target has the weight 0, so that none can be chosen";
+        found.at(
+            split.heading,
+            message,
+            Some("give one of them a greater `weight`".to_owned()),
+        );
+    }
+}
+
+/// Each name is one of an upstream.
+fn known<'a>(
+    names: impl Iterator<Item = &'a Name>,
+    targets: Option<&Node>,
+    upstreams: &Names<'_>,
+    found: &mut Found,
+) {
+    let targets = targets.into_iter().flat_map(Node::items);
+    for (name, node) in names.zip(targets) {
         let Some(node) = node.get("upstream").filter(|_| !found.is_full()) else {
             continue;
         };
-        let name = &target.upstream;
         if let Some(hint) = upstreams.hint_for(name.as_str()) {
             found.at(
                 node.mark,
@@ -61,13 +83,43 @@ fn targets(route: &Route, node: &Node, upstreams: &Names<'_>, found: &mut Found)
             );
         }
     }
-    if split.is_whole() && route.split.iter().all(|target| target.weight.get() == 0) {
-        let message = "every target has the weight 0, so that none can be chosen";
+}
+
+/// Each target of `fallback` can be reached, and is another one than those before it.
+fn fallback(route: &Route, node: &Node, found: &mut Found) {
+    let Some(list) = node.get("fallback") else {
+        return;
+    };
+    let needed = route.fallback.len() + 1;
+    let attempts = route.attempts.get();
+    if attempts < needed && !node.has_dropped("attempts") {
+        let mark = node
+            .get("attempts")
+            .map_or(list.heading, |attempts| attempts.mark);
         found.at(
-            split.heading,
-            message,
-            Some("give one of them a greater `weight`".to_owned()),
+            mark,
+            format!("{attempts} attempts do not reach the last target of `fallback`"),
+            Some(format!("write `attempts: {needed}` or more")),
         );
+    }
+    let mut earlier = Unique::new();
+    let mut chosen = route.split.iter().filter(|target| target.weight.get() > 0);
+    if let (Some(only), None) = (chosen.next(), chosen.next())
+        && let Some(split) = node.get("split").filter(|split| split.is_whole())
+    {
+        earlier.earlier((&only.upstream, &only.model), split.heading);
+    }
+    for (target, node) in route.fallback.iter().zip(list.items()) {
+        if let Some(line) = earlier.earlier((&target.upstream, &target.model), node.mark) {
+            let upstream = &target.upstream;
+            found.at(
+                node.mark,
+                format!(
+                    "a request that comes here has failed at `{upstream}` already: line {line}"
+                ),
+                Some("remove it, or name another `model`".to_owned()),
+            );
+        }
     }
 }
 

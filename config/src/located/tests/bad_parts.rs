@@ -167,6 +167,41 @@ fn routes() {
 }
 
 #[test]
+fn fallbacks() {
+    let route = |line: &str| {
+        format!(
+            "{UPSTREAM}  abc: {{ endpoints: [b:1] }}\nroutes:\n  - name: r\n    split: [{{ upstream: a }}]\n    {line}\n"
+        )
+    };
+    expect(
+        &route("fallback: [{ upstream: abd }]"),
+        &[(7, 28, "no upstream is named `abd` (did you mean `abc`?)")],
+    );
+    expect(
+        &route("fallback: [{ upstream: abc, weight: 2 }]"),
+        &[(7, 33, "weight")],
+    );
+    expect(
+        &route("fallback: [{ upstream: abc }, { upstream: abc, model: x }]"),
+        &[(7, 5, "write `attempts: 3` or more")],
+    );
+    expect(
+        &route("attempts: 1\n    fallback: [{ upstream: abc }]"),
+        &[(7, 15, "write `attempts: 2` or more")],
+    );
+    expect(
+        &route("fallback: [{ upstream: a }]"),
+        &[(7, 16, "has failed at `a` already: line 6")],
+    );
+    expect(
+        &route(
+            "attempts: 4\n    fallback: [{ upstream: a, model: x }, { upstream: abc }, { upstream: a, model: x }]",
+        ),
+        &[(8, 62, "has failed at `a` already: line 8")],
+    );
+}
+
+#[test]
 fn targets() {
     let split = |split: &str| {
         format!(
