@@ -159,6 +159,22 @@ impl Diff {
         });
     }
 
+    /// Compares two values of one type that may not be there.
+    fn option<T>(&mut self, subject: &Subject, key: &str, old: Option<&T>, new: Option<&T>)
+    where
+        T: Serialize,
+    {
+        let json = |value: Option<&T>| value.and_then(|value| serde_json::to_value(value).ok());
+        value::compare(
+            key,
+            json(old).as_ref(),
+            json(new).as_ref(),
+            &mut |key, what| {
+                self.note(subject, key, what);
+            },
+        );
+    }
+
     fn upstreams(&mut self, old: &BTreeMap<Name, Upstream>, new: &BTreeMap<Name, Upstream>) {
         for (name, upstream) in old {
             let subject = Subject::Upstream(name.clone());
@@ -344,6 +360,7 @@ impl Diff {
         self.fields(&subject, "match", &old.matches, &new.matches);
         self.chain(&subject, &old.chain, &new.chain);
         self.split(&subject, &old.split, &new.split);
+        self.option(&subject, "sticky", old.sticky.as_ref(), new.sticky.as_ref());
         if old.fallback != new.fallback {
             let (from, to) = (fallback(&old.fallback), fallback(&new.fallback));
             self.note(&subject, "fallback", What::Changed { from, to });

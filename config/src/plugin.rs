@@ -18,7 +18,7 @@ pub use authenticate::{Anonymous, Authenticate, KeySource};
 pub use authorize::{Authorize, Role};
 pub use cache::Cache;
 pub use headers::Headers;
-pub use limits::{Limit, Limits, Measure, Mode, Part, TokenKind, Tokens};
+pub use limits::{Claim, Limit, Limits, Measure, Mode, Part, TokenKind, Tokens};
 pub use waf::Waf;
 
 /// One plugin of a chain, written as a mapping with the plugin's name as its key.

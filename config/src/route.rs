@@ -10,6 +10,7 @@ use crate::plugin::Plugin;
 use crate::unit::{
     Attempts, Duration, ErrorStatus, Glob, HeaderName, Method, ModelName, Name, Weight,
 };
+use crate::upstream::Affinity;
 
 /// One rule: what it matches, and where that goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +28,18 @@ pub struct Route {
     #[serde(deserialize_with = "field::at_least_one")]
     #[schemars(length(min = 1))]
     pub split: Vec<Target>,
+    /// What requests have in common that keep to one target of the split: the same user
+    /// gets the same one, in every process and after every restart. When weights change, a
+    /// request moves from one target to another only if the other's weight has grown in
+    /// relation to the first's, so that raising the weight of one target moves requests to
+    /// it alone, and no more of them than its share grows by; a target that is added or
+    /// removed is one whose weight was or becomes 0. A target is known by its `upstream` and
+    /// `model`; the order in the file does not matter. (Weighted rendezvous hashing with
+    /// SipHash-1-3 under the key zero.) A request that lacks what is asked for takes its
+    /// turn by weight. Whoever chooses the value (a header's is the client's
+    /// choice) chooses the target. Default: every request takes its turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Affinity>,
     /// Where a request goes on to that failed at the target chosen from `split`, in this
     /// order: other upstreams, or other models of the same. At most 9. It goes on when no
     /// endpoint of the present target may be sent it, when all of them have failed it, when

@@ -10,8 +10,8 @@ use arc_swap::Guard;
 use http::HeaderValue;
 use penstock_config::unit::Name;
 use penstock_config::upstream as config;
-use penstock_plugins::balance::{self, Member, Pool};
-use penstock_plugins::{Exchange, Shared};
+use penstock_plugins::balance::{Member, Pool};
+use penstock_plugins::{Exchange, Shared, affinity};
 use pingora_core::utils::tls::{WrappedX509, parse_x509};
 use pingora_http::RequestHeader;
 use rustls::pki_types::CertificateDer;
@@ -157,16 +157,7 @@ impl Upstream {
     /// What a request has in common with those that go to the same endpoint, if that
     /// matters here.
     pub fn key(&self, head: &RequestHeader, exchange: &Exchange) -> Option<u64> {
-        match self.affinity.as_ref()? {
-            config::Affinity::Header(name) => {
-                let value = head.headers.get(name.as_str())?;
-                Some(balance::hash(value.as_bytes()))
-            }
-            config::Affinity::Consumer => {
-                let identity = exchange.identity()?;
-                Some(balance::hash(identity.consumer.as_bytes()))
-            }
-        }
+        affinity::key(self.affinity.as_ref()?, exchange, head)
     }
 }
 

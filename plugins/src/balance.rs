@@ -360,7 +360,8 @@ impl<T> Pool<T> {
     }
 }
 
-/// The number of a text, for [`Member::seed`] and [`Ask::key`]: the same in every process.
+/// The number of a text, for [`Member::seed`] and [`Ask::key`]: SipHash-1-3 under the key
+/// zero, the same in every process and on every machine.
 pub fn hash(text: &[u8]) -> u64 {
     SipHasher13::new().hash(text)
 }

@@ -113,6 +113,7 @@
 //! for by itself.
 #![forbid(unsafe_code)]
 
+pub mod affinity;
 pub mod authenticate;
 pub mod authorize;
 pub mod balance;

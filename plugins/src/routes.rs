@@ -23,9 +23,9 @@ use penstock_config::{Config, Plugin};
 use crate::build::{BuildError, Cause, Materials, PluginError};
 use crate::chain::{Chain, ChainBuilder};
 use crate::role::Router;
-use crate::router::{Target, UpstreamId};
+use crate::router::{self, Sticky, Target, UpstreamId};
 use crate::shared::Shared;
-use crate::split::{Distribution, NoWeight};
+use crate::split::{Distribution, NoWeight, Rendezvous, Sequence};
 use condition::{Answer, Condition, Model};
 use path::PathIndex;
 
@@ -83,7 +83,7 @@ impl RouteTable {
                 [] => Ok(Arc::clone(&plain)),
                 own => own_chain(&global, route, own, by_model, shared, materials),
             };
-            match chain.and_then(|chain| Route::new(index, route, chain, &upstreams)) {
+            match chain.and_then(|chain| Route::new(index, route, chain, &upstreams, shared)) {
                 Ok(route) => routes.push(route),
                 Err(failed) => errors.extend(failed),
             }
@@ -185,17 +185,13 @@ impl Route {
         route: &route::Route,
         chain: Arc<Chain>,
         upstreams: &[&Name],
+        shared: &Shared,
     ) -> Result<Self, Vec<BuildError>> {
         let refuse = |cause| {
             let route = Some(route.name.clone());
             vec![BuildError { route, cause }]
         };
-        let targets = route.split.iter().map(|share| {
-            let target = target(&share.upstream, share.model.as_ref(), upstreams)?;
-            Ok((share.weight, target))
-        });
-        let targets: Vec<_> = targets.collect::<Result<_, _>>().map_err(refuse)?;
-        let split = Distribution::new(targets).map_err(|NoWeight| refuse(Cause::NoWeight))?;
+        let split = split(route, upstreams, shared).map_err(refuse)?;
         let fallback = route.fallback.iter();
         let fallback = fallback.map(|to| target(&to.upstream, to.model.as_ref(), upstreams));
         let fallback: Box<[_]> = fallback.collect::<Result<_, _>>().map_err(refuse)?;
@@ -207,7 +203,7 @@ impl Route {
             name: Arc::new(route.name.clone()),
             index,
             chain,
-            router: Box::new(split),
+            router: router(route, split).map_err(refuse)?,
             fallback,
             attempts: route.attempts.get(),
             retry: route.retry.clone(),
@@ -273,6 +269,44 @@ impl fmt::Debug for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Route({} `{}`)", self.index, self.name)
     }
+}
+
+/// The targets of a route in turn. Its turns go on where an earlier generation's are, so that
+/// shares are exact over any number of reloads.
+fn split(
+    route: &route::Route,
+    upstreams: &[&Name],
+    shared: &Shared,
+) -> Result<Distribution<Target>, Cause> {
+    let targets = route.split.iter().map(|share| {
+        let target = target(&share.upstream, share.model.as_ref(), upstreams)?;
+        Ok((share.weight, target))
+    });
+    let targets: Vec<_> = targets.collect::<Result<_, _>>()?;
+    let split = Distribution::new(targets).map_err(|NoWeight| Cause::NoWeight)?;
+    if split.targets().len() == 1 {
+        return Ok(split);
+    }
+    let turns = shared.keep("split", route.name.as_str(), Sequence::default);
+    Ok(split.continuing(turns))
+}
+
+/// What decides where the requests of a route go.
+fn router(route: &route::Route, turns: Distribution<Target>) -> Result<Box<dyn Router>, Cause> {
+    let Some(by) = &route.sticky else {
+        return Ok(Box::new(turns));
+    };
+    let on = route.split.iter().filter(|target| target.weight.get() > 0);
+    let keyed = on.zip(turns.targets()).map(|(written, target)| {
+        let seed = router::seed(&written.upstream, written.model.as_ref());
+        (written.weight, seed, target.clone())
+    });
+    let keyed = Rendezvous::new(keyed).map_err(|NoWeight| Cause::NoWeight)?;
+    Ok(Box::new(Sticky {
+        by: by.clone(),
+        keyed,
+        turns,
+    }))
 }
 
 /// A target of the file with its upstream found.

@@ -8,13 +8,18 @@
 //! Traffic with a rhythm of its own, such as every second request being a long one, is
 //! spread as evenly, since φ is in step with nothing.
 
+mod rendezvous;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use penstock_config::unit::Weight;
+
+pub use rendezvous::Rendezvous;
+pub(crate) use rendezvous::distance;
 
 /// 2⁶⁴ divided by the golden ratio, made odd so that the sequence visits every
 /// 64-bit number before it repeats.
@@ -24,7 +29,7 @@ const GOLDEN_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 /// each has a weight above zero.
 pub struct Distribution<T> {
     shares: Box<[Share<T>]>,
-    picks: Sequence,
+    picks: Arc<Sequence>,
     /// Retries draw from a sequence of their own. Were they to draw from that of the
     /// picks, each failure would make those skip a point, always after the same
     /// target.
@@ -68,9 +73,15 @@ impl<T> Distribution<T> {
         });
         Ok(Self {
             shares: shares.collect(),
-            picks: Sequence::default(),
+            picks: Arc::default(),
             retries: Sequence::default(),
         })
+    }
+
+    /// Goes on where `picks` are, so that shares stay exact from one distribution to the
+    /// next: each sequence begins at the same point, which belongs to the first target.
+    pub(crate) fn continuing(self, picks: Arc<Sequence>) -> Self {
+        Self { picks, ..self }
     }
 
     /// The next request's target. With one target it touches no shared memory.

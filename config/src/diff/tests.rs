@@ -42,6 +42,15 @@ fn equal_configurations_differ_in_nothing() {
 }
 
 #[test]
+fn what_users_keep_their_target_by_is_told() {
+    let sticky = "  - name: chat\n    sticky: { header: x-user-id }\n";
+    assert_eq!(
+        told("  - name: chat\n", sticky),
+        ["route `chat`: sticky added ({ header: x-user-id })"]
+    );
+}
+
+#[test]
 fn weights_are_told_together() {
     assert_eq!(
         told(

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::plugin::Claim;
 use crate::unit::HeaderName;
 
 /// How an endpoint is chosen.
@@ -36,15 +37,32 @@ impl Balance {
     }
 }
 
-/// What requests have in common that go to the same endpoint. A request that has no such
-/// thing goes to any.
+/// What requests have in common that stay together, at an endpoint of an upstream or at a
+/// target of a split. A request that has no such thing, or an empty one, goes to any.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", expecting = "`header: NAME` or `consumer`")]
+#[serde(
+    rename_all = "snake_case",
+    expecting = "`header: NAME`, `consumer`, `tenant` or `claim: NAME`"
+)]
 pub enum Affinity {
     /// The value of this request header.
     Header(HeaderName),
     /// The consumer whom the chain has identified, by a key or a token.
     Consumer,
+    /// The tenant whom that consumer belongs to.
+    Tenant,
+    /// A claim of the token, or an entry of the key's metadata.
+    Claim(Claim),
+}
+
+impl Affinity {
+    /// Whether it is known only of clients whom the chain has identified.
+    pub fn needs_identity(&self) -> bool {
+        match self {
+            Self::Header(_) => false,
+            Self::Consumer | Self::Tenant | Self::Claim(_) => true,
+        }
+    }
 }
 
 impl std::fmt::Display for Affinity {
@@ -52,6 +70,8 @@ impl std::fmt::Display for Affinity {
         match self {
             Self::Header(name) => write!(f, "header {name}"),
             Self::Consumer => f.write_str("consumer"),
+            Self::Tenant => f.write_str("tenant"),
+            Self::Claim(name) => write!(f, "claim {name}"),
         }
     }
 }

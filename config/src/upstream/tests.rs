@@ -27,7 +27,7 @@ fn what_makes_no_sense_of_a_choice_is_refused_at_its_place() {
             "    balance: hash\n    affinity: { header: x-a, consumer: 1 }\n",
             "f:5:15: exactly one of the keys",
         ),
-        ("    balance: hash\n    affinity: tenant\n", "f:5:15:"),
+        ("    balance: hash\n    affinity: address\n", "f:5:15:"),
         ("    balance: random\n", "f:4:14:"),
         ("    slow_start: 5\n", "f:4:17:"),
         (

@@ -24,14 +24,16 @@ struct Explained<'g>(&'g Generation);
 impl Display for Explained<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let generation = self.0;
-        let matches = generation.config.routes.iter().map(|route| &route.matches);
-        for (route, matches) in generation.routes.iter().zip(matches) {
+        for (route, written) in generation.routes.iter().zip(&generation.config.routes) {
             writeln!(f, "route `{}`", route.name())?;
-            writeln!(f, "  matches {}", Matched(matches))?;
+            writeln!(f, "  matches {}", Matched(&written.matches))?;
             chain(f, route.chain())?;
             writeln!(f, "  body: {}", body(route))?;
             for (percent, target) in route.router().targets() {
                 writeln!(f, "  {} to {}", Percent(percent), To(generation, target))?;
+            }
+            if let Some(affinity) = &written.sticky {
+                writeln!(f, "  always the same for the same {affinity}")?;
             }
             for target in route.fallback() {
                 writeln!(f, "  then to {}", To(generation, target))?;

@@ -57,6 +57,7 @@ routes:
   - name: chat
     match: { path: { prefix: /v1 }, methods: [POST, PUT], models: ["gpt-*"], headers: { x-a: "b*" } }
     chain: [{ headers: { request: [{ set: { x-m: "{model}" } }], response: [{ remove: server }] } }]
+    sticky: { header: X-User }
     split: [{ upstream: stable, weight: 95 }, { upstream: canary, weight: 5, model: new }]
   - { name: timed, match: { path: { exact: /t } }, split: [{ upstream: stable }], fallback: [{ upstream: canary }], attempts: 3, retry: { statuses: [], first_token: 2s } }
   - { name: all, split: [{ upstream: stable }], attempts: 1 }
@@ -77,6 +78,7 @@ routes:
   body: read whole before it is sent
   95 % to upstream `stable`
   5 % to upstream `canary` as model new
+  always the same for the same header x-user
   attempts: 2
   another after: a failed connection, status 429 or 500 or 502 or 503 or 504
 route `timed`

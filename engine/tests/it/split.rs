@@ -2,13 +2,15 @@
 
 use penstock::transport::Transport;
 
-use crate::harness::client::{Client, Http, get};
+use crate::harness::client::{BOTH, Client, Http, get, with};
 use crate::harness::{Proxy, config, simulator};
 
 on_both!(
     targets_get_their_shares,
     endpoints_get_their_shares,
     a_weight_of_zero_means_none,
+    reloads_do_not_shift_shares,
+    users_stay_where_they_are_while_a_canary_grows,
 );
 
 const REQUESTS: usize = 2000;
@@ -57,6 +59,58 @@ async fn a_weight_of_zero_means_none(transport: Transport) {
     let (a, b) = (simulator(&[("name", "a")]), simulator(&[("name", "b")]));
     let text = targets(&a.address().to_string(), &b.address().to_string(), (1, 0));
     assert_eq!(shares(transport, &text).await, (REQUESTS, 0));
+}
+
+async fn reloads_do_not_shift_shares(transport: Transport) {
+    let (a, b) = (simulator(&[("name", "a")]), simulator(&[("name", "b")]));
+    let text = targets(&a.address().to_string(), &b.address().to_string(), (9, 1));
+    let text = config(transport, "", &text);
+    let proxy = Proxy::start(&text).await;
+    let mut client = Client::connect(proxy.address(), Http::One).await;
+    let mut to_b = 0;
+    for _ in 0..50 {
+        for _ in 0..4 {
+            to_b += usize::from(client.answer(get("/plain")).await.upstream() == "b");
+        }
+        proxy.reload(&text).await.unwrap();
+    }
+    // Of four requests that begin anew with each generation, all are the first target's.
+    assert!((17..=23).contains(&to_b), "{to_b} of 200, not 1 in 10");
+}
+
+async fn users_stay_where_they_are_while_a_canary_grows(transport: Transport) {
+    const USERS: usize = 200;
+    let (a, b) = (simulator(&[("name", "a")]), simulator(&[("name", "b")]));
+    let text = |canary| {
+        let (a, b) = (a.address().to_string(), b.address().to_string());
+        let rest = targets(&a, &b, (100 - canary, canary));
+        let sticky = "name: all, sticky: { header: x-user-id }";
+        config(transport, "", &rest.replace("name: all", sticky))
+    };
+    let proxy = Proxy::start(&text(5)).await;
+    let mut before = [false; USERS];
+    for canary in [5, 10, 40] {
+        if canary > 5 {
+            proxy.reload(&text(canary)).await.unwrap();
+        }
+        for http in BOTH {
+            let mut client = Client::connect(proxy.address(), http).await;
+            for (user, was_in) in before.iter_mut().enumerate() {
+                let request = with(get("/plain"), "x-user-id", &format!("user-{user}"));
+                let is_in = client.answer(request).await.upstream() == "b";
+                let first = (canary, http) == (5, Http::One);
+                assert!(is_in || !*was_in, "{canary} %: user {user} was sent back");
+                let joins = first || http == Http::One;
+                assert!(joins || is_in == *was_in, "{canary} %: user {user} moved");
+                *was_in = is_in;
+            }
+        }
+        let count = before.iter().filter(|is_in| **is_in).count();
+        let wanted = USERS * canary as usize / 100;
+        let spread = 4.0 * (wanted as f64).sqrt();
+        let off = (count as f64 - wanted as f64).abs();
+        assert!(off <= spread, "{count} users of {USERS} at {canary} %");
+    }
 }
 
 fn targets(a: &str, b: &str, weights: (u32, u32)) -> String {

@@ -1,7 +1,7 @@
 //! The endpoints of one zone, or of all others.
 
 use super::{Ask, Member, Policy, Settings};
-use crate::split::{Distribution, NoWeight, Sequence, mix};
+use crate::split::{Distribution, NoWeight, Sequence, distance, mix};
 
 /// Draws of a second candidate before the others are looked through for one.
 const DRAWS_MAX: usize = 3;
@@ -121,11 +121,9 @@ impl<T> Group<T> {
         if self.even && !self.members.iter().any(cold) {
             return candidates().max_by_key(|member| mix(key ^ member.seed));
         }
-        // With -ln(u)/w, the smallest belongs to each member in proportion to its weight.
         let score = |member: &Member<T>| {
-            let unit = (mix(key ^ member.seed) >> 11) as f64 + 0.5;
-            let unit = unit / (1_u64 << 53) as f64;
-            -unit.ln() / (f64::from(member.weight.get()) * self.warmth(member, choice))
+            let weight = f64::from(member.weight.get()) * self.warmth(member, choice);
+            distance(key, member.seed, weight)
         };
         candidates()
             .map(|member| (score(member), member))

@@ -49,6 +49,16 @@ fn head(method: &str, uri: &str, headers: &[(&str, &str)]) -> request::Parts {
     request.body(()).unwrap().into_parts().0
 }
 
+fn exchange() -> crate::Exchange {
+    crate::Exchange::new(crate::Arrival {
+        id: 0,
+        client: None,
+        generation: 1,
+        at: std::time::Duration::ZERO,
+        dialect: crate::Dialect::Plain,
+    })
+}
+
 /// The place of the route that a GET takes without a model.
 fn get(table: &RouteTable, uri: &str) -> Option<usize> {
     let head = head("GET", uri, &[]);
@@ -288,13 +298,7 @@ fn a_route_knows_its_upstreams_and_what_it_needs() {
     assert!(table.get(2).unwrap().needs_body());
     assert!(table.get(4).is_none());
 
-    let mut exchange = crate::Exchange::new(crate::Arrival {
-        id: 0,
-        client: None,
-        generation: 1,
-        at: std::time::Duration::ZERO,
-        dialect: crate::Dialect::Plain,
-    });
+    let mut exchange = exchange();
     let head = head("GET", "/", &[]);
     exchange.enter(plain);
     assert_eq!(exchange.route().map(Name::as_str), Some("plain"));
@@ -316,6 +320,118 @@ fn a_route_knows_its_upstreams_and_what_it_needs() {
     );
     renamed.chain().authenticate(&mut exchange, &head).unwrap();
     assert_eq!(exchange.notes().len(), 1);
+}
+
+/// A table whose only route is split evenly and sticky, and where these users go.
+fn sticky(upstreams: &[&str], split: &str, users: &[&str]) -> Vec<String> {
+    let mut defined: Vec<_> = upstreams.to_vec();
+    defined.sort_unstable();
+    let endpoints = |name: &&str| format!(r#""{name}":{{"endpoints":["127.0.0.1:1"]}}"#);
+    let text = format!(
+        r#"{{"upstreams":{{{}}},"routes":[{{"name":"r","sticky":{{"header":"x-user"}},"split":[{split}]}}]}}"#,
+        defined.iter().map(endpoints).collect::<Vec<_>>().join(",")
+    );
+    let config: Config = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
+    let table = RouteTable::new(&config, &Shared::default(), &Given::default()).unwrap();
+    let router = table.get(0).unwrap().router();
+    let to = |user: &&str| {
+        let target = router.target(&exchange(), &head("GET", "/", &[("x-user", user)]));
+        let model = target.model.as_ref().map_or("", |model| model.as_str());
+        format!("{}/{model}", defined[target.upstream.0])
+    };
+    users.iter().map(to).collect()
+}
+
+#[test]
+fn a_user_stays_with_a_target_whatever_stands_around_it() {
+    let names: Vec<String> = (0..500).map(|n| format!("user-{n}")).collect();
+    let users: Vec<&str> = names.iter().map(String::as_str).collect();
+    let split = r#"{"upstream":"b"},{"upstream":"b","model":"m"},{"upstream":"c"}"#;
+    let before = sticky(&["b", "c"], split, &users);
+    for target in ["b/", "b/m", "c/"] {
+        let count = before.iter().filter(|to| *to == target).count();
+        assert!((100..=240).contains(&count), "{count} of 500 to {target}");
+    }
+    let turned = r#"{"upstream":"c"},{"upstream":"b","model":"m"},{"upstream":"b"}"#;
+    assert_eq!(sticky(&["b", "c"], turned, &users), before, "another order");
+    let off = format!(r#"{{"upstream":"a","weight":0}},{split}"#);
+    assert_eq!(
+        sticky(&["a", "b", "c"], &off, &users),
+        before,
+        "an upstream whose name comes first moves the places of the others"
+    );
+    let more = format!(r#"{split},{{"upstream":"b","model":"n"}}"#);
+    for (from, to) in before.iter().zip(sticky(&["b", "c"], &more, &users)) {
+        assert!(*from == to || to == "b/n", "from {from} to {to}");
+    }
+}
+
+#[test]
+fn what_keeps_a_target_is_a_header_or_who_asks() {
+    let by = |by: &str| {
+        let route = format!(
+            r#"{{"name":"r","sticky":{by},"split":[{{"upstream":"a"}},{{"upstream":"b"}}]}}"#
+        );
+        built(&route).unwrap()
+    };
+    let known = |name: &str| {
+        let mut exchange = exchange();
+        exchange.identify(Arc::new(crate::Identity {
+            consumer: name.into(),
+            tenant: format!("tenant of {name}").into(),
+            metadata: [("plan".into(), name.into())].into(),
+            ..crate::Identity::default()
+        }));
+        exchange
+    };
+    let none = || head("GET", "/", &[]);
+    for affinity in [r#""consumer""#, r#""tenant""#, r#"{"claim":"plan"}"#] {
+        let table = by(affinity);
+        let router = table.get(0).unwrap().router();
+        let mut seen = [0, 0];
+        for name in (0..200).map(|n| format!("user-{n}")) {
+            let first = router.target(&known(&name), &none());
+            let again = router.target(&known(&name), &none());
+            assert_eq!(first, again, "{affinity}: {name}");
+            seen[first.upstream.0] += 1;
+        }
+        assert!(seen.iter().all(|n| *n > 60), "{affinity}: {seen:?}");
+    }
+    // Without what they would keep it by, requests take turns: to one and to the other.
+    for (affinity, exchange, head) in [
+        (r#"{"header":"x-user"}"#, known("a"), none()),
+        (
+            r#"{"header":"x-user"}"#,
+            known("a"),
+            head("GET", "/", &[("x-user", "")]),
+        ),
+        (r#""consumer""#, exchange(), none()),
+        (r#"{"claim":"team"}"#, known("a"), none()),
+    ] {
+        let table = by(affinity);
+        let router = table.get(0).unwrap().router();
+        let to = |_| router.target(&exchange, &head).upstream.0;
+        let to_second: usize = (0..1000).map(to).sum();
+        assert!((495..=505).contains(&to_second), "{affinity}: {to_second}");
+    }
+}
+
+#[test]
+fn turns_go_on_after_a_reload() {
+    let text = r#"{"name":"r","split":[{"upstream":"a","weight":9},{"upstream":"b"}]}"#;
+    let shared = Shared::default();
+    let load = || RouteTable::new(&config(text), &shared, &Given::default()).unwrap();
+    let (mut table, mut to_second) = (load(), 0);
+    for _ in 0..1000 {
+        // One request in each generation: the first one's turn is always the first target's.
+        table = std::mem::replace(&mut table, load());
+        let router = table.get(0).unwrap().router();
+        to_second += router
+            .target(&exchange(), &head("GET", "/", &[]))
+            .upstream
+            .0;
+    }
+    assert!((95..=105).contains(&to_second), "{to_second} of 1000");
 }
 
 #[test]

@@ -56,6 +56,63 @@ fn shares_are_exact_within_a_few_requests() {
     );
 }
 
+/// A tenth of a request would be the canary's between two reloads: it has them all the same.
+#[test]
+fn shares_are_exact_however_often_weights_are_loaded_again() {
+    const PICKS: usize = 100_000;
+    const BETWEEN: usize = 2;
+    let turns = Arc::<Sequence>::default();
+    for weights in [[95, 5], [90, 10], [999, 1]] {
+        let mut split = distribution(&weights).continuing(turns.clone());
+        let mut picked = 0;
+        let counts = count(2, PICKS, || {
+            if picked % BETWEEN == 0 {
+                split = distribution(&weights).continuing(turns.clone());
+            }
+            picked += 1;
+            *split.pick()
+        });
+        let error = error(&weights, &counts);
+        assert!(error <= 5.0, "{weights:?} gave {counts:?}, off by {error}");
+    }
+}
+
+#[test]
+fn shares_are_exact_while_a_reload_changes_them() {
+    const PICKS: usize = 25_000;
+    let turns = Arc::<Sequence>::default();
+    let of = |weights: &[u32]| distribution(weights).continuing(turns.clone());
+    let (before, after) = ([95, 4, 1], [60, 10, 30]);
+    let current = std::sync::RwLock::new((0, of(&before)));
+    let counts: Vec<[Vec<usize>; 2]> = std::thread::scope(|scope| {
+        let run = || {
+            let mut counts = [vec![0; 3], vec![0; 3]];
+            for _ in 0..PICKS {
+                let guard = current.read().unwrap();
+                counts[guard.0][*guard.1.pick()] += 1;
+            }
+            counts
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+        // In the middle of it all, as far as a thread can tell.
+        while turns.0.load(Ordering::Relaxed) == 0 && !threads[0].is_finished() {
+            std::thread::yield_now();
+        }
+        *current.write().unwrap() = (1, of(&after));
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    for (generation, weights) in [before, after].iter().enumerate() {
+        let sum = |target: usize| counts.iter().map(|c| c[generation][target]).sum();
+        let sums: Vec<usize> = (0..3).map(sum).collect();
+        let picks: usize = sums.iter().sum();
+        let error = error(weights, &sums);
+        assert!(
+            error <= 5.0_f64.max(picks as f64 * 0.005),
+            "{weights:?} gave {sums:?}"
+        );
+    }
+}
+
 #[test]
 fn any_window_of_a_thousand_requests_has_nearly_exact_shares() {
     for weights in WEIGHTS {

@@ -8,14 +8,29 @@ use crate::located::tree::Node;
 use crate::plugin::Authenticate;
 use crate::plugin::jwt::JwtIssuer;
 use crate::unit::shown;
-use crate::{Config, Plugin};
+use crate::{Config, Plugin, Route};
 
 pub(super) fn check(config: &Config, root: &Node, found: &mut Found) {
     let limits = limits::names(root);
     let global = chain(&config.chain, root, false, &limits, found);
     let routes = root.get("routes").into_iter().flat_map(Node::items);
     for (route, node) in config.routes.iter().zip(routes) {
-        chain(&route.chain, node, global, &limits, found);
+        let authenticated = chain(&route.chain, node, global, &limits, found);
+        if !authenticated {
+            sticky(route, node, found);
+        }
+    }
+}
+
+/// What is known of identified clients alone keeps no request where nobody is identified.
+fn sticky(route: &Route, node: &Node, found: &mut Found) {
+    let Some((affinity, node)) = route.sticky.as_ref().zip(node.get("sticky")) else {
+        return;
+    };
+    if affinity.needs_identity() {
+        let message = format!("no request has a {affinity} where nothing says who asks");
+        let hint = "put an `authenticate` into the chain, or write `sticky: { header: NAME }`";
+        found.at(node.heading, message, Some(hint.to_owned()));
     }
 }
 

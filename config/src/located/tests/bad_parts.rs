@@ -202,6 +202,27 @@ fn fallbacks() {
 }
 
 #[test]
+fn sticky_splits() {
+    let sticky = |sticky: &str, chain: &str| {
+        format!(
+            "{UPSTREAM}{chain}routes:\n  - name: r\n    split: [{{ upstream: a }}]\n    sticky: {sticky}\n"
+        )
+    };
+    expect(&sticky("{ header: x-user-id }", ""), &[]);
+    expect(
+        &sticky("user", ""),
+        &[(6, 13, "`header: NAME`, `consumer`")],
+    );
+    expect(&sticky("{ header: 'a b' }", ""), &[(6, 23, "a b")]);
+    for by in ["consumer", "tenant", "{ claim: plan }"] {
+        let alone = sticky(by, "");
+        expect(&alone, &[(6, 5, "where nothing says who asks")]);
+        let keys = "chain:\n  - authenticate: { keys: { file: k.yaml } }\n";
+        expect(&sticky(by, keys), &[]);
+    }
+}
+
+#[test]
 fn targets() {
     let split = |split: &str| {
         format!(
