@@ -68,7 +68,7 @@ fn finding_a_route(criterion: &mut Criterion) {
         ] {
             let head = head(&path);
             group.bench_function(name, |bencher| {
-                bencher.iter(|| matches!(table.find(black_box(&head)), Found::Route(_)));
+                bencher.iter(|| matches!(table.find(black_box(&head), None), Found::Route(_)));
             });
         }
     }
@@ -88,9 +88,9 @@ fn by_model(criterion: &mut Criterion) {
     let (table, head) = (table(&text), head("/v1/chat/completions"));
     let mut group = criterion.benchmark_group("route by model among 100");
     for (name, model) in [("first", "model-0-mini"), ("last", "model-99-mini")] {
-        assert!(table.find_with_model(&head, Some(model)).is_some());
+        assert!(table.find_with_model(&head, None, Some(model)).is_some());
         group.bench_function(name, |bencher| {
-            bencher.iter(|| table.find_with_model(black_box(&head), Some(black_box(model))));
+            bencher.iter(|| table.find_with_model(black_box(&head), None, Some(black_box(model))));
         });
     }
 }

@@ -44,6 +44,8 @@ pub struct Change {
 pub enum Subject {
     /// What is fixed until a restart: a reload that changes it is refused.
     Server,
+    /// Where addresses are.
+    GeoIp,
     /// An upstream.
     Upstream(Name),
     /// The plugins of all routes.
@@ -87,6 +89,7 @@ impl Diff {
                 diff.note(&Subject::Server, "", What::Changed { from, to });
             }
         }
+        diff.option(&Subject::GeoIp, "", old.geoip.as_ref(), new.geoip.as_ref());
         diff.upstreams(&old.upstreams, &new.upstreams);
         diff.chain(&Subject::Chain, &old.chain, &new.chain);
         diff.routes(&old.routes, &new.routes);
@@ -133,6 +136,7 @@ impl Diff {
             // Writing to a string cannot fail.
             let _ = match kind {
                 Kind::Server => write!(text, "{comma}server changed"),
+                Kind::GeoIp => write!(text, "{comma}geoip changed"),
                 Kind::Chain => write!(text, "{comma}chain changed"),
                 Kind::Upstream => write!(text, "{comma}{}", counted(count, "upstream", fate)),
                 Kind::Route => write!(text, "{comma}{}", counted(count, "route", fate)),
@@ -462,6 +466,7 @@ fn shares(split: &[Target]) -> String {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Server,
+    GeoIp,
     Upstream,
     Chain,
     Route,
@@ -504,6 +509,7 @@ impl Subject {
     fn kind(&self) -> Kind {
         match self {
             Self::Server => Kind::Server,
+            Self::GeoIp => Kind::GeoIp,
             Self::Upstream(_) => Kind::Upstream,
             Self::Chain => Kind::Chain,
             Self::Route(_) => Kind::Route,
@@ -515,6 +521,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Server => f.write_str("server"),
+            Self::GeoIp => f.write_str("geoip"),
             Self::Upstream(name) => write!(f, "upstream `{name}`"),
             Self::Chain => f.write_str("chain"),
             Self::Route(name) => write!(f, "route `{name}`"),

@@ -9,6 +9,7 @@
 
 pub mod credential_headers;
 pub mod diff;
+pub mod geoip;
 pub mod keys;
 pub mod plugin;
 pub mod route;
@@ -25,6 +26,7 @@ mod yaml;
 use serde::{Deserialize, Serialize};
 
 pub use diff::Diff;
+pub use geoip::GeoIp;
 pub use located::parse;
 pub use plugin::Plugin;
 pub use report::{Mistake, Report};
@@ -41,6 +43,9 @@ pub struct Config {
     /// What stays fixed until a restart: listeners, transport, workers, limits.
     #[serde(default)]
     pub server: Server,
+    /// Where addresses are. Only for routes that match by country, which need it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub geoip: Option<GeoIp>,
     /// Where requests can go, by name. At most 1,000.
     #[serde(default)]
     pub upstreams: std::collections::BTreeMap<unit::Name, Upstream>,

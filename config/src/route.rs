@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::field;
 use crate::plugin::Plugin;
 use crate::unit::{
-    Attempts, Duration, ErrorStatus, Glob, HeaderName, Method, ModelName, Name, Weight,
+    Attempts, Country, Duration, ErrorStatus, Glob, HeaderName, Method, ModelName, Name, Weight,
 };
 use crate::upstream::Affinity;
 
@@ -131,6 +131,16 @@ pub struct Match {
     /// match.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Glob>,
+    /// The client's address is in any of these countries, by the database under `geoip`,
+    /// which must be there. It is the address of the connection's other end, as limits by
+    /// `client` count it. One that the database does not know is in none of them. Empty:
+    /// every address. At most 250.
+    #[serde(
+        deserialize_with = "field::short_list::<_, _, 250>",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    #[schemars(length(max = 250))]
+    pub countries: Vec<Country>,
 }
 
 /// How a path is matched. Exactly one of the three.

@@ -6,6 +6,7 @@
 //! value.
 
 mod cidr;
+mod country;
 mod duration;
 mod glob;
 mod header;
@@ -24,6 +25,7 @@ mod text;
 mod timestamp;
 
 pub use cidr::Cidr;
+pub use country::Country;
 pub use duration::Duration;
 pub use glob::Glob;
 pub use header::{HeaderName, Method};

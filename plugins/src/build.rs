@@ -193,6 +193,8 @@ pub enum Cause {
     /// The route has an authenticator of its own, and a route of the table matches by
     /// model.
     LateAuthenticator,
+    /// The database of countries cannot be used.
+    GeoIp(PluginError),
     /// A plugin cannot be built.
     Plugin {
         /// Its place in its chain, from zero.
@@ -200,6 +202,13 @@ pub enum Cause {
         /// Why.
         error: PluginError,
     },
+}
+
+impl BuildError {
+    /// Of no route alone.
+    pub(crate) fn of_all(cause: Cause) -> Self {
+        Self { route: None, cause }
+    }
 }
 
 impl fmt::Display for BuildError {
@@ -215,6 +224,7 @@ impl fmt::Display for BuildError {
                  any route matches by model: move the authenticator to the global chain, or match \
                  no route by model",
             ),
+            Cause::GeoIp(error) => write!(f, "geoip.file: {error}"),
             Cause::Plugin { index, error } => match error {
                 PluginError::File { .. } => write!(f, "chain[{index}]:\n{error}"),
                 _ => write!(f, "chain[{index}]: {error}"),

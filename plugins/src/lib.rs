@@ -35,7 +35,7 @@
 //! };
 //! let mut exchange = Exchange::new(arrival);
 //! table.global().authenticate(&mut exchange, &head).map_err(|refusal| refusal.to_string())?;
-//! let Found::Route(route) = table.find(&head) else { panic!("the route matches everything") };
+//! let Found::Route(route) = table.find(&head, exchange.client()) else { panic!("the route matches everything") };
 //! exchange.enter(route);
 //! route.chain().authenticate(&mut exchange, &head).map_err(|refusal| refusal.to_string())?;
 //! route.chain().request(&mut exchange, &head).map_err(|refusal| refusal.to_string())?;
@@ -126,6 +126,7 @@ pub mod edit;
 pub mod ending;
 pub mod exchange;
 pub mod facts;
+pub mod geoip;
 pub mod headers;
 pub mod identity;
 pub mod json;

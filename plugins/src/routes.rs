@@ -13,6 +13,7 @@ mod pattern;
 mod tests;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request;
@@ -22,11 +23,12 @@ use penstock_config::{Config, Plugin};
 
 use crate::build::{BuildError, Cause, Materials, PluginError};
 use crate::chain::{Chain, ChainBuilder};
+use crate::geoip::Countries;
 use crate::role::Router;
 use crate::router::{self, Sticky, Target, UpstreamId};
 use crate::shared::Shared;
 use crate::split::{Distribution, NoWeight, Rendezvous, Sequence};
-use condition::{Answer, Condition, Model};
+use condition::{Answer, Asked, Condition, Model, Origin};
 use path::PathIndex;
 
 /// The routes of one generation, in the order of the file.
@@ -35,6 +37,7 @@ pub struct RouteTable {
     /// What each route asks for beyond what the index of paths has settled.
     conditions: Box<[Condition]>,
     paths: PathIndex,
+    countries: Option<Arc<Countries>>,
     global: Chain,
 }
 
@@ -88,6 +91,10 @@ impl RouteTable {
                 Err(failed) => errors.extend(failed),
             }
         }
+        let countries = config.geoip.as_ref().map(|geoip| {
+            let read = Countries::read(geoip, shared, materials);
+            read.map_err(|error| errors.push(BuildError::of_all(Cause::GeoIp(error))))
+        });
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -97,14 +104,15 @@ impl RouteTable {
             routes: routes.into(),
             conditions: matches().map(Condition::new).collect(),
             paths,
+            countries: countries.and_then(Result::ok),
             global: global.build(),
         })
     }
 
-    /// The route of a request, as far as its head decides it. It asks for the model
-    /// only when a route that depends on it comes before all that surely match.
-    pub fn find(&self, head: &request::Parts) -> Found<'_> {
-        match self.first(head, Model::Unknown) {
+    /// The route of a request from this address, as far as its head decides it. It asks for
+    /// the model only when a route that depends on it comes before all that surely match.
+    pub fn find(&self, head: &request::Parts, client: Option<IpAddr>) -> Found<'_> {
+        match self.first(head, client, Model::Unknown) {
             Some((route, Answer::Yes)) => Found::Route(route),
             Some(_) => Found::NeedsModel,
             None => Found::None,
@@ -113,8 +121,13 @@ impl RouteTable {
 
     /// The route of a request whose body's `model` is known, or known not to be
     /// there.
-    pub fn find_with_model(&self, head: &request::Parts, model: Option<&str>) -> Option<&Route> {
-        self.first(head, Model::Known(model))
+    pub fn find_with_model(
+        &self,
+        head: &request::Parts,
+        client: Option<IpAddr>,
+        model: Option<&str>,
+    ) -> Option<&Route> {
+        self.first(head, client, Model::Known(model))
             .map(|(route, _)| route)
     }
 
@@ -136,7 +149,18 @@ impl RouteTable {
     }
 
     /// The first route that matches or may match.
-    fn first(&self, head: &request::Parts, model: Model<'_>) -> Option<(&Route, Answer)> {
+    fn first(
+        &self,
+        head: &request::Parts,
+        client: Option<IpAddr>,
+        model: Model<'_>,
+    ) -> Option<(&Route, Answer)> {
+        let origin = Origin::new(self.countries.as_deref(), client);
+        let asked = Asked {
+            head,
+            model,
+            origin: &origin,
+        };
         let mut first = None;
         let mut bound = self.routes.len();
         self.paths.visit(head.uri.path(), |candidates| {
@@ -144,7 +168,7 @@ impl RouteTable {
                 let Some(condition) = self.conditions.get(index) else {
                     return;
                 };
-                match condition.judge(head, model) {
+                match condition.judge(asked) {
                     Answer::No => {}
                     answer => {
                         bound = index;

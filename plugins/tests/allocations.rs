@@ -157,9 +157,9 @@ routes:
         let mut exchange = exchange();
         let mut found = None;
         let counted = measure(|| {
-            let route = match table.find(&head) {
+            let route = match table.find(&head, exchange.client()) {
                 Found::Route(route) => Some(route),
-                Found::NeedsModel => table.find_with_model(&head, model),
+                Found::NeedsModel => table.find_with_model(&head, exchange.client(), model),
                 Found::None => None,
             };
             if let Some(route) = route {
@@ -171,4 +171,38 @@ routes:
         assert_eq!(found.map(|route| route.name().as_str()), Some(name));
         assert_eq!(counted.count_total, 0, "allocations for {name}");
     }
+}
+
+#[test]
+fn countries_and_sticky_splits_allocate_nothing() {
+    let config = penstock_config::parse(
+        "geoip: { file: countries.mmdb }
+upstreams: { a: { endpoints: [a:1] }, b: { endpoints: [b:1] } }
+routes:
+- { name: fr, match: { countries: [FR] }, split: [{ upstream: a }] }
+- name: de
+  match: { countries: [DE], models: [gpt-4o] }
+  sticky: { header: x-user }
+  split: [{ upstream: a, weight: 3 }, { upstream: b, model: o1 }]",
+    );
+    let countries = include_bytes!("../../config/examples/geoip/countries.mmdb");
+    let given = Given {
+        files: [("countries.mmdb".into(), countries.to_vec())].into(),
+        ..Given::default()
+    };
+    let table = RouteTable::new(&config.unwrap(), &Shared::default(), &given);
+    let table = table.unwrap_or_else(|errors| panic!("{errors:?}"));
+    let (head, exchange) = (head("x-user", "alice"), exchange());
+    let client = Some("192.0.2.1".parse().unwrap());
+    let mut found = None;
+    let counted = measure(|| {
+        assert!(matches!(table.find(&head, client), Found::NeedsModel));
+        let route = table.find_with_model(&head, client, Some("gpt-4o"));
+        if let Some(route) = route {
+            route.router().target(&exchange, &head);
+        }
+        found = route;
+    });
+    assert_eq!(found.map(|route| route.name().as_str()), Some("de"));
+    assert_eq!(counted.count_total, 0, "allocations");
 }

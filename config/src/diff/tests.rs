@@ -51,6 +51,16 @@ fn what_users_keep_their_target_by_is_told() {
 }
 
 #[test]
+fn another_database_of_countries_is_told() {
+    let with = |file: &str| config(&format!("geoip: {{ file: {file} }}{BASE}"));
+    let added = Diff::new(&config(BASE), &with("/a.mmdb"));
+    assert_eq!(added.to_string(), "geoip added: { file: /a.mmdb }\n");
+    let changed = Diff::new(&with("/a.mmdb"), &with("/b.mmdb"));
+    assert_eq!(changed.to_string(), "geoip: file /a.mmdb → /b.mmdb\n");
+    assert_eq!(changed.summary(), "geoip changed");
+}
+
+#[test]
 fn weights_are_told_together() {
     assert_eq!(
         told(

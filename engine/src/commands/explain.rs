@@ -216,6 +216,9 @@ impl Display for Matched<'_> {
         if !self.0.models.is_empty() {
             terms.push(format!("model like {}", any(&self.0.models)));
         }
+        if !self.0.countries.is_empty() {
+            terms.push(format!("country {}", any(&self.0.countries)));
+        }
         match terms.is_empty() {
             true => f.write_str("every request"),
             false => f.write_str(&terms.join(", ")),

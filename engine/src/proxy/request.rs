@@ -80,7 +80,8 @@ async fn examine(
     if body::declared_length(session).is_some_and(|declared| declared as u64 > limit as u64) {
         return Err(too_large(proxy, limit).into());
     }
-    let route = match generation.routes.find(session.req_header()) {
+    let client = ctx.exchange.client();
+    let route = match generation.routes.find(session.req_header(), client) {
         Found::Route(route) => Some(route),
         Found::None => None,
         Found::NeedsModel => {
@@ -90,7 +91,7 @@ async fn examine(
             let model = ctx.exchange.model();
             generation
                 .routes
-                .find_with_model(session.req_header(), model)
+                .find_with_model(session.req_header(), client, model)
         }
     };
     let Some(route) = route else {

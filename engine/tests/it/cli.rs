@@ -7,7 +7,7 @@ use penstock::transport::Transport;
 
 use crate::harness::client::{Client, Http, get};
 use crate::harness::process::{Process, Said, command, output};
-use crate::harness::{all_to, config, simulator};
+use crate::harness::{COUNTRIES, all_to, config, simulator};
 
 on_both!(
     a_good_file_is_called_good,
@@ -59,10 +59,11 @@ routes:
     chain: [{ headers: { request: [{ set: { x-m: "{model}" } }], response: [{ remove: server }] } }]
     sticky: { header: X-User }
     split: [{ upstream: stable, weight: 95 }, { upstream: canary, weight: 5, model: new }]
-  - { name: timed, match: { path: { exact: /t } }, split: [{ upstream: stable }], fallback: [{ upstream: canary }], attempts: 3, retry: { statuses: [], first_token: 2s } }
+  - { name: timed, match: { path: { exact: /t }, countries: [DE, FR] }, split: [{ upstream: stable }], fallback: [{ upstream: canary }], attempts: 3, retry: { statuses: [], first_token: 2s } }
   - { name: all, split: [{ upstream: stable }], attempts: 1 }
 "#;
-    std::fs::write(&file, config(transport, "zone: a", rest)).unwrap();
+    let rest = format!("geoip: {{ file: {COUNTRIES} }}{rest}");
+    std::fs::write(&file, config(transport, "zone: a", &rest)).unwrap();
     let said = output(command(&[
         "check",
         "--explain",
@@ -82,7 +83,7 @@ routes:
   attempts: 2
   another after: a failed connection, status 429 or 500 or 502 or 503 or 504
 route `timed`
-  matches path /t
+  matches path /t, country DE or FR
   plugin 1: request_id, runs at: tag
   body: kept for another attempt
   100 % to upstream `stable`

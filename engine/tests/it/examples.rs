@@ -7,7 +7,7 @@ use penstock_config::Config;
 
 use crate::harness::certificates::Authority;
 use crate::harness::client::{Answer, Client, Http, chat, get, post, with};
-use crate::harness::{Proxy, simulator};
+use crate::harness::{COUNTRIES, Proxy, simulator};
 use crate::jwt::Key;
 
 on_both!(
@@ -77,6 +77,9 @@ impl Here {
         std::fs::write(&secret, SECRET).unwrap();
         give_key(&mut value);
         let issuer = Key::new("1");
+        if value["geoip"].is_object() {
+            value["geoip"]["file"] = COUNTRIES.into();
+        }
         let key_set = folder.path().join("jwks.json");
         std::fs::write(&key_set, format!(r#"{{"keys":[{}]}}"#, issuer.jwk())).unwrap();
         give_issuer(&mut value, &key_set);

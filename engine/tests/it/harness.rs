@@ -85,6 +85,13 @@ pub(crate) fn config(transport: Transport, server: &str, rest: &str) -> String {
     text
 }
 
+/// A database of countries: 127.0.0.0/24 is in Germany, 127.0.1.0/24 in the United States,
+/// and 127.0.2.0/24 in none.
+pub(crate) const COUNTRIES: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../config/examples/geoip/countries.mmdb"
+);
+
 /// Upstreams and routes that send everything to one simulator.
 pub(crate) fn all_to(upstream: SocketAddr) -> String {
     format!(

@@ -1,16 +1,20 @@
 //! Which requests a route takes, and what those get that none takes.
 
+use std::net::{IpAddr, SocketAddr};
+
 use http::Request;
 use penstock::transport::Transport;
+use tokio::net::TcpSocket;
 
-use crate::harness::client::{BOTH, Client, get, post, whole, with};
-use crate::harness::{Proxy, config, simulator};
+use crate::harness::client::{BOTH, Client, Http, get, post, whole, with};
+use crate::harness::{COUNTRIES, Proxy, config, simulator};
 
 on_both!(
     a_route_takes_what_it_matches,
     what_no_route_takes_is_not_found,
     the_host_header_is_what_the_operator_wrote,
     plugins_of_the_chain_run,
+    a_country_is_that_of_the_client,
 );
 
 async fn a_route_takes_what_it_matches(transport: Transport) {
@@ -117,6 +121,73 @@ async fn the_host_header_is_what_the_operator_wrote(transport: Transport) {
             "over {http:?}"
         );
     }
+}
+
+/// A client whose address is this one of the machine's own.
+async fn from(address: &str, proxy: SocketAddr, http: Http) -> Client {
+    let socket = TcpSocket::new_v4().unwrap();
+    let ip: IpAddr = address.parse().unwrap();
+    socket.bind(SocketAddr::new(ip, 0)).unwrap();
+    let stream = socket.connect(proxy).await.unwrap();
+    Client::over(stream, http).await.unwrap()
+}
+
+async fn a_country_is_that_of_the_client(transport: Transport) {
+    let (near, far) = (simulator(&[("name", "de")]), simulator(&[("name", "us")]));
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("countries.mmdb");
+    let known = std::fs::read(COUNTRIES).unwrap();
+    std::fs::write(&database, &known).unwrap();
+    let rest = format!(
+        "geoip: {{ file: {} }}
+upstreams:
+  de: {{ endpoints: [\"{}\"] }}
+  us: {{ endpoints: [\"{}\"] }}
+routes:
+  - {{ name: de, match: {{ countries: [DE] }}, split: [{{ upstream: de }}] }}
+  - {{ name: us, match: {{ countries: [US, CA] }}, split: [{{ upstream: us }}] }}
+",
+        database.display(),
+        near.address(),
+        far.address()
+    );
+    let text = config(transport, "", &rest);
+    let proxy = Proxy::start(&text).await;
+    let taken_by = async |address: &str, http| {
+        let mut client = from(address, proxy.address(), http).await;
+        let answer = client.answer(get("/plain")).await;
+        (answer.status.as_u16(), answer.upstream().to_owned())
+    };
+    for http in BOTH {
+        assert_eq!(taken_by("127.0.0.1", http).await, (200, "de".to_owned()));
+        assert_eq!(taken_by("127.0.1.1", http).await, (200, "us".to_owned()));
+        let unknown = taken_by("127.0.2.1", http).await;
+        assert_eq!(unknown, (404, String::new()), "no country, no route");
+    }
+
+    std::fs::write(&database, "no database").unwrap();
+    let refused = proxy.reload(&text).await.unwrap_err();
+    let place = format!("geoip.file: {} cannot be read", database.display());
+    assert!(refused.contains(&place), "{refused}");
+    let still = taken_by("127.0.1.1", Http::One).await;
+    assert_eq!(still.1, "us", "the old one serves on");
+
+    // A new edition of the database, in which the two have changed places.
+    let codes = [(*b"BDE", *b"BXX"), (*b"BUS", *b"BDE"), (*b"BXX", *b"BUS")];
+    let edition = codes.iter().fold(known, |bytes, (from, to)| {
+        let at = bytes.windows(3).enumerate();
+        let at: Vec<_> = at.filter(|(_, w)| w == from).map(|(at, _)| at).collect();
+        assert!(!at.is_empty(), "no entry has this code");
+        let mut bytes = bytes.clone();
+        for at in at {
+            bytes[at..at + 3].copy_from_slice(to);
+        }
+        bytes
+    });
+    std::fs::write(&database, edition).unwrap();
+    proxy.reload(&text).await.unwrap();
+    assert_eq!(taken_by("127.0.1.1", Http::One).await.1, "de");
+    assert_eq!(taken_by("127.0.0.1", Http::Two).await.1, "us");
 }
 
 async fn plugins_of_the_chain_run(transport: Transport) {

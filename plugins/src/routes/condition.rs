@@ -1,10 +1,15 @@
 //! What a route asks for besides an exact path or a prefix.
 
+use std::cell::OnceCell;
+use std::net::IpAddr;
+
 use http::header::HOST;
 use http::{HeaderName, Method, request};
 use penstock_config::route::{Match, PathMatch};
+use penstock_config::unit::Country;
 
 use super::pattern::Pattern;
+use crate::geoip::Countries;
 
 /// The part of a route's match that is checked request by request; all of it must
 /// hold.
@@ -16,6 +21,38 @@ pub(super) struct Condition {
     headers: Box<[(HeaderName, Pattern)]>,
     /// Any of these; empty, any body.
     models: Box<[Pattern]>,
+    /// Any of these; empty, every address.
+    countries: Box<[Country]>,
+}
+
+/// What a route is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) head: &'a request::Parts,
+    pub(super) model: Model<'a>,
+    pub(super) origin: &'a Origin<'a>,
+}
+
+/// Where a request comes from. The country is looked up once, when a route wants to know.
+pub(super) struct Origin<'a> {
+    countries: Option<&'a Countries>,
+    client: Option<IpAddr>,
+    found: OnceCell<Option<&'a str>>,
+}
+
+impl<'a> Origin<'a> {
+    pub(super) fn new(countries: Option<&'a Countries>, client: Option<IpAddr>) -> Self {
+        Self {
+            countries,
+            client,
+            found: OnceCell::new(),
+        }
+    }
+
+    fn country(&self) -> Option<&str> {
+        let look_up = || self.countries?.of(self.client?);
+        *self.found.get_or_init(look_up)
+    }
 }
 
 /// What is known of the body's `model`.
@@ -49,10 +86,12 @@ impl Condition {
                 .map(|(name, glob)| (name.as_ref().clone(), Pattern::new(glob)))
                 .collect(),
             models: matches.models.iter().map(Pattern::new).collect(),
+            countries: matches.countries.as_slice().into(),
         }
     }
 
-    pub(super) fn judge(&self, head: &request::Parts, model: Model<'_>) -> Answer {
+    pub(super) fn judge(&self, asked: Asked<'_>) -> Answer {
+        let Asked { head, model, .. } = asked;
         let holds = (self.methods.is_empty() || self.methods.contains(&head.method))
             && self
                 .path
@@ -61,7 +100,8 @@ impl Condition {
             && self
                 .headers
                 .iter()
-                .all(|(name, pattern)| has_header(head, name, pattern));
+                .all(|(name, pattern)| has_header(head, name, pattern))
+            && (self.countries.is_empty() || self.is_of_one(asked.origin));
         match model {
             _ if !holds => Answer::No,
             _ if self.models.is_empty() => Answer::Yes,
@@ -71,6 +111,11 @@ impl Condition {
             }
             Model::Known(_) => Answer::No,
         }
+    }
+
+    fn is_of_one(&self, origin: &Origin<'_>) -> bool {
+        let country = origin.country();
+        country.is_some_and(|code| self.countries.iter().any(|one| one.as_str() == code))
     }
 }
 

@@ -62,12 +62,14 @@ fn exchange() -> crate::Exchange {
 /// The place of the route that a GET takes without a model.
 fn get(table: &RouteTable, uri: &str) -> Option<usize> {
     let head = head("GET", uri, &[]);
-    let place = match table.find(&head) {
+    let place = match table.find(&head, None) {
         Found::Route(route) => Some(route.index()),
         Found::NeedsModel => panic!("{uri} needs no model"),
         Found::None => None,
     };
-    let known = table.find_with_model(&head, Some("m")).map(Route::index);
+    let known = table
+        .find_with_model(&head, None, Some("m"))
+        .map(Route::index);
     assert_eq!(known, place, "a model changes nothing for {uri}");
     place
 }
@@ -154,7 +156,7 @@ fn methods_are_matched_literally() {
     let table = table([r#""methods":["GET","POST"]"#, r#""methods":["DELETE"]"#]);
     let find = |method| {
         table
-            .find_with_model(&head(method, "/", &[]), None)
+            .find_with_model(&head(method, "/", &[]), None, None)
             .map(Route::index)
     };
     assert_eq!(find("POST"), Some(0));
@@ -167,7 +169,7 @@ fn each_header_has_a_value_that_matches() {
     let table = table([r#""headers":{"X-Region":"eu-*","x-tier":"gold"}"#]);
     let finds = |headers: &[(&str, &str)]| {
         table
-            .find_with_model(&head("GET", "/", headers), None)
+            .find_with_model(&head("GET", "/", headers), None, None)
             .is_some()
     };
     assert!(finds(&[("x-region", "eu-west"), ("x-tier", "gold")]));
@@ -187,9 +189,9 @@ fn the_host_is_found_where_each_version_of_http_has_it() {
     let http1 = head("GET", "/", &[("host", "api.example")]);
     let http2 = head("GET", "https://api.example/", &[]);
     let other = head("GET", "https://api.example/", &[("host", "www.example")]);
-    assert!(table.find_with_model(&http1, None).is_some());
-    assert!(table.find_with_model(&http2, None).is_some());
-    assert!(table.find_with_model(&other, None).is_none());
+    assert!(table.find_with_model(&http1, None, None).is_some());
+    assert!(table.find_with_model(&http2, None, None).is_some());
+    assert!(table.find_with_model(&other, None, None).is_none());
 }
 
 #[test]
@@ -202,15 +204,22 @@ fn the_model_is_asked_for_only_where_it_decides() {
         r#""path":{"prefix":"/certain"},"models":["*"]"#,
     ]);
     let post = |uri| head("POST", uri, &[]);
-    let with = |uri, model| table.find_with_model(&post(uri), model).map(Route::index);
+    let with = |uri, model| {
+        table
+            .find_with_model(&post(uri), None, model)
+            .map(Route::index)
+    };
 
-    assert!(matches!(table.find(&post("/v1/x")), Found::NeedsModel));
+    assert!(matches!(
+        table.find(&post("/v1/x"), None),
+        Found::NeedsModel
+    ));
     assert_eq!(with("/v1/x", Some("gpt-4o")), Some(1));
     assert_eq!(with("/v1/x", Some("o1")), Some(1));
     assert_eq!(with("/v1/x", Some("o1-mini")), Some(2));
     assert_eq!(with("/v1/x", None), Some(2), "no model is no match");
 
-    assert!(matches!(table.find(&post("/v2")), Found::NeedsModel));
+    assert!(matches!(table.find(&post("/v2"), None), Found::NeedsModel));
     assert_eq!(
         with("/v2", Some("llama/3/8b")),
         Some(3),
@@ -218,13 +227,59 @@ fn the_model_is_asked_for_only_where_it_decides() {
     );
     assert_eq!(with("/v2", None), None);
 
-    assert!(matches!(table.find(&post("/certain")), Found::Route(r) if r.index() == 0));
-    assert!(matches!(table.find(&post("/certain/x")), Found::NeedsModel));
-    assert!(matches!(table.find(&post("/nowhere")), Found::None));
+    assert!(matches!(table.find(&post("/certain"), None), Found::Route(r) if r.index() == 0));
+    assert!(matches!(
+        table.find(&post("/certain/x"), None),
+        Found::NeedsModel
+    ));
+    assert!(matches!(table.find(&post("/nowhere"), None), Found::None));
     let get = head("GET", "/v1/x", &[]);
     assert!(
-        matches!(table.find(&get), Found::None),
+        matches!(table.find(&get, None), Found::None),
         "the method rules it out already"
+    );
+}
+
+#[test]
+fn a_country_is_that_of_the_address_or_none() {
+    let text = r#"{
+        "geoip": { "file": "c.mmdb" },
+        "upstreams": { "a": { "endpoints": ["127.0.0.1:1"] } },
+        "routes": [
+            {"name":"one","match":{"countries":["DE","FR"]},"split":[{"upstream":"a"}]},
+            {"name":"two","match":{"countries":["US"],"models":["m"]},"split":[{"upstream":"a"}]}
+        ]
+    }"#;
+    let config: Config = serde_json::from_str(text).unwrap();
+    let given = |bytes: &[u8]| Given {
+        files: [("c.mmdb".into(), bytes.to_vec())].into(),
+        ..Given::default()
+    };
+    let example = include_bytes!("../../../config/examples/geoip/countries.mmdb");
+    let table = RouteTable::new(&config, &Shared::default(), &given(example)).unwrap();
+    let head = head("GET", "/", &[]);
+    for (address, model, wanted) in [
+        (Some("192.0.2.1"), None, Some(0)),
+        (Some("198.51.100.1"), Some("m"), Some(0)),
+        (Some("203.0.113.1"), Some("m"), Some(1)),
+        (Some("203.0.113.1"), Some("n"), None),
+        (Some("10.0.0.1"), Some("m"), None),
+        (None, Some("m"), None),
+    ] {
+        let client = address.map(|address| address.parse().unwrap());
+        let found = table.find_with_model(&head, client, model);
+        assert_eq!(found.map(Route::index), wanted, "{address:?} {model:?}");
+        match table.find(&head, client) {
+            Found::Route(route) => assert_eq!(Some(route.index()), wanted),
+            Found::NeedsModel => assert_eq!(address, Some("203.0.113.1")),
+            Found::None => assert_eq!(wanted, None),
+        }
+    }
+    let errors = RouteTable::new(&config, &Shared::default(), &Given::default());
+    let errors = errors.err().unwrap();
+    assert_eq!(
+        errors[0].to_string(),
+        "geoip.file: c.mmdb cannot be read: there is no such file"
     );
 }
 
@@ -256,10 +311,10 @@ fn a_large_table_gives_what_trying_each_route_would() {
             for model in [None, Some("m18"), Some("m203")] {
                 let slow = single
                     .iter()
-                    .position(|t| t.find_with_model(&head, model).is_some());
-                let fast = all.find_with_model(&head, model).map(Route::index);
+                    .position(|t| t.find_with_model(&head, None, model).is_some());
+                let fast = all.find_with_model(&head, None, model).map(Route::index);
                 assert_eq!(fast, slow, "{method} {} with {model:?}", head.uri);
-                match all.find(&head) {
+                match all.find(&head, None) {
                     Found::Route(route) => assert_eq!(Some(route.index()), slow),
                     Found::NeedsModel => {}
                     Found::None => assert_eq!(slow, None),

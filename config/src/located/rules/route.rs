@@ -10,6 +10,8 @@ use crate::unit::{Name, shown};
 pub(super) fn check(routes: &[Route], root: &Node, found: &mut Found) {
     let nodes = || root.get("routes").into_iter().flat_map(Node::items);
     let upstreams = upstreams(root);
+    // What was dropped for a mistake of its own, which is reported, may have known them.
+    let knows_countries = root.get("geoip").is_some() || root.dropped_keys().next().is_some();
     let mut names = Unique::new();
     for (route, node) in routes.iter().zip(nodes()) {
         let mark = node.get("name").map_or(node.mark, |name| name.mark);
@@ -24,6 +26,9 @@ pub(super) fn check(routes: &[Route], root: &Node, found: &mut Found) {
             );
         }
         headers(node, found);
+        if !knows_countries {
+            countries(route, node, found);
+        }
         targets(route, node, &upstreams, found);
         fallback(route, node, found);
     }
@@ -42,6 +47,16 @@ fn headers(node: &Node, found: &mut Found) {
             );
             found.at(key.mark, message, None);
         }
+    }
+}
+
+/// Without a database no address is in any country.
+fn countries(route: &Route, node: &Node, found: &mut Found) {
+    let countries = node.get("match").and_then(|node| node.get("countries"));
+    if let Some(node) = countries.filter(|_| !route.matches.countries.is_empty()) {
+        let message = "nothing says where addresses are";
+        let hint = "add `geoip: { file: PATH }` to the file, with a database of countries";
+        found.at(node.heading, message, Some(hint.to_owned()));
     }
 }
 
@@ -165,7 +180,10 @@ fn takes_all(matches: &Match) -> bool {
         Some(PathMatch::Prefix(prefix)) => prefix == "/",
         Some(PathMatch::Glob(glob)) => matches!(glob.as_str(), "**" | "/**"),
     };
-    path && matches.methods.is_empty() && matches.headers.is_empty() && matches.models.is_empty()
+    path && matches.methods.is_empty()
+        && matches.headers.is_empty()
+        && matches.models.is_empty()
+        && matches.countries.is_empty()
 }
 
 /// Whether the conditions of a route are all that was written: one that was dropped

@@ -14,7 +14,7 @@ fn keys() {
         &[(
             1,
             1,
-            "known are `server`, `upstreams`, `chain` and `routes`",
+            "known are `server`, `geoip`, `upstreams`, `chain` and `routes`",
         )],
     );
     expect(

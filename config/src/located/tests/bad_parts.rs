@@ -223,6 +223,49 @@ fn sticky_splits() {
 }
 
 #[test]
+fn countries() {
+    let route = |countries: &str, geoip: &str| {
+        format!(
+            "{UPSTREAM}{geoip}routes:\n  - name: r\n    split: [{{ upstream: a }}]\n    match: {{ countries: {countries} }}\n"
+        )
+    };
+    let database = "geoip: { file: /c.mmdb }\n";
+    // `NO` is Norway, whatever other YAML readers take it for.
+    expect(&route("[DE, NO]", database), &[]);
+    expect(&route("[]", ""), &[]);
+    expect(
+        &route("[DE, de, UK, ZZ]", database),
+        &[
+            (7, 30, "write `DE`"),
+            (7, 34, "write `GB`"),
+            (
+                7,
+                38,
+                "`ZZ` is not a country: write its two letters of ISO 3166-1",
+            ),
+        ],
+    );
+    expect(
+        &route("[DE]", ""),
+        &[(6, 14, "nothing says where addresses are")],
+    );
+    expect(
+        &route("[DE]", "geoip: { file: '' }\n"),
+        &[(3, 16, "is not the path of a file")],
+    );
+    expect(
+        &route("[DE]", "geoip: {}\n"),
+        &[(3, 1, "the key `file` is missing")],
+    );
+    let misspelt = "geip: { file: /c.mmdb }\n";
+    expect(&route("[DE]", misspelt), &[(3, 1, "unknown key `geip`")]);
+    let all = format!(
+        "{UPSTREAM}{database}routes:\n- {{ name: r, match: {{ countries: [DE] }}, split: [{{ upstream: a }}] }}\n- {{ name: s, split: [{{ upstream: a }}] }}\n"
+    );
+    expect(&all, &[]);
+}
+
+#[test]
 fn targets() {
     let split = |split: &str| {
         format!(
