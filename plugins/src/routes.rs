@@ -2,10 +2,13 @@
 //!
 //! A file may have 10,000 routes. Exact paths are found by hash, prefixes and patterns
 //! by the segments that they begin with, so that only routes whose path can match are
-//! looked at further. Whatever the way to them, the route that stands first in the
-//! file wins. A lookup allocates nothing.
+//! looked at further; and those of them that differ in their models alone are found by
+//! the model's name or beginning. Whatever the way to them, the route that stands first in
+//! the file wins. A lookup allocates nothing.
 
 mod condition;
+mod index;
+mod models;
 mod path;
 mod pattern;
 
@@ -28,15 +31,13 @@ use crate::role::Router;
 use crate::router::{self, Sticky, Target, UpstreamId};
 use crate::shared::Shared;
 use crate::split::{Distribution, NoWeight, Rendezvous, Sequence};
-use condition::{Answer, Asked, Condition, Model, Origin};
-use path::PathIndex;
+use condition::{Answer, Asked, Model, Origin};
+use index::Index;
 
 /// The routes of one generation, in the order of the file.
 pub struct RouteTable {
     routes: Box<[Route]>,
-    /// What each route asks for beyond what the index of paths has settled.
-    conditions: Box<[Condition]>,
-    paths: PathIndex,
+    index: Index,
     countries: Option<Arc<Countries>>,
     global: Chain,
 }
@@ -98,12 +99,10 @@ impl RouteTable {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let matches = || config.routes.iter().map(|route| &route.matches);
-        let paths = PathIndex::new(matches().map(|matches| matches.path.as_ref()));
+        let matches = config.routes.iter().map(|route| &route.matches);
         Ok(Self {
             routes: routes.into(),
-            conditions: matches().map(Condition::new).collect(),
-            paths,
+            index: Index::new(matches),
             countries: countries.and_then(Result::ok),
             global: global.build(),
         })
@@ -161,24 +160,8 @@ impl RouteTable {
             model,
             origin: &origin,
         };
-        let mut first = None;
-        let mut bound = self.routes.len();
-        self.paths.visit(head.uri.path(), |candidates| {
-            for &index in candidates.iter().take_while(|index| **index < bound) {
-                let Some(condition) = self.conditions.get(index) else {
-                    return;
-                };
-                match condition.judge(asked) {
-                    Answer::No => {}
-                    answer => {
-                        bound = index;
-                        first = Some(answer);
-                        return;
-                    }
-                }
-            }
-        });
-        Some((self.routes.get(bound)?, first?))
+        let (place, answer) = self.index.first(asked)?;
+        Some((self.routes.get(place)?, answer))
     }
 }
 

@@ -22,7 +22,7 @@ use super::found::Found;
 use super::tree::{Mark, Node};
 use crate::Config;
 
-/// Most routes. Matching walks them in order.
+/// Most routes. A reload builds them all, and each has counters of its own.
 const ROUTES_MAX: usize = 10_000;
 /// Most upstreams.
 const UPSTREAMS_MAX: usize = 1_000;

@@ -1,4 +1,4 @@
-//! What a route asks for besides an exact path or a prefix.
+//! What a route asks for besides an exact path, a prefix and a model.
 
 use std::cell::OnceCell;
 use std::net::IpAddr;
@@ -19,8 +19,6 @@ pub(super) struct Condition {
     /// Any of these; empty, every method.
     methods: Box<[Method]>,
     headers: Box<[(HeaderName, Pattern)]>,
-    /// Any of these; empty, any body.
-    models: Box<[Pattern]>,
     /// Any of these; empty, every address.
     countries: Box<[Country]>,
 }
@@ -64,10 +62,9 @@ pub(super) enum Model<'a> {
     Known(Option<&'a str>),
 }
 
-/// Whether a route matches.
+/// How a route that is not ruled out matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    No,
     DependsOnModel,
     Yes,
 }
@@ -85,14 +82,32 @@ impl Condition {
             headers: headers
                 .map(|(name, glob)| (name.as_ref().clone(), Pattern::new(glob)))
                 .collect(),
-            models: matches.models.iter().map(Pattern::new).collect(),
             countries: matches.countries.as_slice().into(),
         }
     }
 
-    pub(super) fn judge(&self, asked: Asked<'_>) -> Answer {
-        let Asked { head, model, .. } = asked;
-        let holds = (self.methods.is_empty() || self.methods.contains(&head.method))
+    /// All that [`Condition::new`] looks at: where this is equal, so is the condition.
+    pub(super) fn terms(matches: &Match) -> Vec<&str> {
+        let mut terms = Vec::new();
+        if let Some(PathMatch::Glob(glob)) = &matches.path {
+            terms.extend(["path", glob.as_str()]);
+        }
+        for method in &matches.methods {
+            terms.extend(["method", method.as_str()]);
+        }
+        for (name, glob) in &matches.headers {
+            terms.extend(["header", name.as_str(), glob.as_str()]);
+        }
+        for country in &matches.countries {
+            terms.extend(["country", country.as_str()]);
+        }
+        terms
+    }
+
+    /// Whether a request is like this.
+    pub(super) fn holds(&self, asked: Asked<'_>) -> bool {
+        let head = asked.head;
+        (self.methods.is_empty() || self.methods.contains(&head.method))
             && self
                 .path
                 .as_ref()
@@ -101,16 +116,7 @@ impl Condition {
                 .headers
                 .iter()
                 .all(|(name, pattern)| has_header(head, name, pattern))
-            && (self.countries.is_empty() || self.is_of_one(asked.origin));
-        match model {
-            _ if !holds => Answer::No,
-            _ if self.models.is_empty() => Answer::Yes,
-            Model::Unknown => Answer::DependsOnModel,
-            Model::Known(Some(model)) if self.models.iter().any(|m| m.matches_text(model)) => {
-                Answer::Yes
-            }
-            Model::Known(_) => Answer::No,
-        }
+            && (self.countries.is_empty() || self.is_of_one(asked.origin))
     }
 
     fn is_of_one(&self, origin: &Origin<'_>) -> bool {
