@@ -12,6 +12,10 @@ use crate::unit::{
 };
 use crate::upstream::Affinity;
 
+mod disconnect;
+
+pub use disconnect::{Drain, OnDisconnect};
+
 /// One rule: what it matches, and where that goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +75,14 @@ pub struct Route {
     /// breaks.
     #[serde(default, skip_serializing_if = "is_default")]
     pub retry: Retry,
+    /// What becomes of a request whose client has gone before the end of the answer. With
+    /// `cancel` the upstream is left at once. With `drain` its answer is read on and thrown
+    /// away, so that token limits settle with what it states; until then the request holds
+    /// its place in limits of concurrency, and a shutdown waits for it, no longer than
+    /// `server.drain_timeout`. A request with `drain` has its body kept, is not tried again
+    /// once its client has gone, and counts as `client_gone`. Default: `cancel`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_disconnect: OnDisconnect,
 }
 
 /// What counts as a failed attempt, besides a connection that fails, and a stream of a

@@ -11,10 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use penstock_config::Config;
+use penstock_config::route::OnDisconnect;
 use penstock_plugins::{RouteTable, Shared, build};
 use pingora_core::listeners::tls::Acceptor;
 use prometheus::IntGauge;
 
+use crate::drains::Drains;
 use crate::files::{Files, Seen};
 use crate::materials::Machine;
 use crate::names::{self, Answer};
@@ -38,6 +40,8 @@ pub struct Generation {
     upstreams: Box<[Upstream]>,
     /// How often names of endpoints have got other addresses.
     moves: AtomicU64,
+    /// By route; none for those that leave the upstream when the client has gone.
+    drains: Box<[Option<Arc<Drains>>]>,
     /// By route, found when they are first asked for.
     metrics: Box<[OnceLock<Arc<RouteMetrics>>]>,
     telemetry: Arc<Telemetry>,
@@ -91,6 +95,7 @@ impl Generation {
             acceptors,
             moves: AtomicU64::new(0),
             upstreams: upstreams.into(),
+            drains: drains(&config, telemetry, shared),
             config,
         })
     }
@@ -108,6 +113,11 @@ impl Generation {
     /// The retries of the upstream of a target of this generation.
     pub fn retries(&self, id: penstock_plugins::UpstreamId) -> Option<&Arc<Retries>> {
         Some(&self.upstream(id)?.retries)
+    }
+
+    /// How a route's answers are read on whose clients have gone, if they are.
+    pub fn drains(&self, route: Option<usize>) -> Option<&Arc<Drains>> {
+        self.drains.get(route?)?.as_ref()
     }
 
     /// All upstreams, in the order of their names.
@@ -175,6 +185,19 @@ fn place<'a>(config: &'a Config, transport: Transport, shared: &'a Shared) -> Pl
         zone: config.server.zone.as_ref(),
         shared,
     }
+}
+
+fn drains(config: &Config, telemetry: &Telemetry, shared: &Shared) -> Box<[Option<Arc<Drains>>]> {
+    let routes = config.routes.iter();
+    let drains = routes.map(|route| match &route.on_disconnect {
+        OnDisconnect::Cancel => None,
+        OnDisconnect::Drain(bounds) => {
+            let name = route.name.as_str();
+            let metrics = telemetry.drains(name);
+            Some(Arc::new(Drains::new(name, bounds, metrics, shared)))
+        }
+    });
+    drains.collect()
 }
 
 /// Why a valid configuration could not be built.

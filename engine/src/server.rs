@@ -194,7 +194,9 @@ impl Server {
         loop {
             // In this order: nothing opens once nobody accepts.
             let accepting = Arc::strong_count(&self.doors) > 1;
-            let open = self.telemetry.connections_open.get();
+            // A drained answer may outlive its client's connection.
+            let connections = self.telemetry.connections_open.get();
+            let open = connections.max(self.telemetry.drains_open());
             if (open <= 0 && !accepting) || Instant::now() >= deadline {
                 return open.max(0);
             }

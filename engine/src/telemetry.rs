@@ -15,6 +15,7 @@ use prometheus::{
 };
 
 mod answers;
+mod drains;
 mod endpoints;
 mod firewall;
 mod limits;
@@ -27,6 +28,8 @@ mod upstreams;
 
 use crate::clock;
 use answers::Answers;
+use drains::DrainFamilies;
+pub use drains::DrainMetrics;
 use endpoints::Endpoints;
 use firewall::Firewall;
 use limits::Limits;
@@ -75,6 +78,7 @@ pub struct Telemetry {
     pub bodies_kept: IntGauge,
 
     name_lookups: IntCounterVec,
+    drains: DrainFamilies,
     key_set_fetches: IntCounterVec,
     key_set_fetched_at: IntGaugeVec,
     routes: Routes,
@@ -126,6 +130,7 @@ impl Telemetry {
                 "Names of endpoints looked up again: `same` addresses, `changed`, or `failed`",
                 &["result"],
             )?,
+            drains: DrainFamilies::new(&families)?,
             key_set_fetches: families.counters(
                 "key_set_fetches_total",
                 "Fetches of token issuers' keys by verdict",
@@ -148,6 +153,16 @@ impl Telemetry {
         self.routes.of(name)
     }
 
+    /// The handles of a route that reads answers on whose clients have gone, likewise.
+    pub fn drains(&self, route: &str) -> Arc<DrainMetrics> {
+        self.drains.of(route)
+    }
+
+    /// How many answers are read on now though their clients have gone.
+    pub fn drains_open(&self) -> i64 {
+        self.drains.open().get()
+    }
+
     /// The handles of an upstream, likewise.
     pub fn upstream(&self, name: &str) -> Arc<UpstreamMetrics> {
         self.upstreams.of(name)
@@ -157,6 +172,7 @@ impl Telemetry {
     /// they are shown, and after a reload so that they are bounded where nobody looks.
     pub fn forget_gone(&self) {
         self.routes.forget_gone();
+        self.drains.forget_gone();
         self.upstreams.forget_gone();
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 
-use penstock_config::route::{Match, PathMatch};
+use penstock_config::route::{Drain, Match, PathMatch};
 use penstock_config::upstream::{self as config, Ejection, Protocol, Verify};
 use penstock_plugins::chain::Entry;
 use penstock_plugins::{Chain, Route, Target};
@@ -28,7 +28,8 @@ impl Display for Explained<'_> {
             writeln!(f, "route `{}`", route.name())?;
             writeln!(f, "  matches {}", Matched(&written.matches))?;
             chain(f, route.chain())?;
-            writeln!(f, "  body: {}", body(route))?;
+            let drains = generation.drains(Some(route.index()));
+            writeln!(f, "  body: {}", body(route, drains.is_some()))?;
             for (percent, target) in route.router().targets() {
                 writeln!(f, "  {} to {}", Percent(percent), To(generation, target))?;
             }
@@ -39,6 +40,17 @@ impl Display for Explained<'_> {
                 writeln!(f, "  then to {}", To(generation, target))?;
             }
             attempts(f, route)?;
+            if let Some(drains) = drains {
+                let Drain {
+                    time,
+                    bytes,
+                    concurrent,
+                } = drains.bounds();
+                writeln!(
+                    f,
+                    "  clients that leave: the answer is read on for {time} and {bytes} at most, {concurrent} at a time"
+                )?;
+            }
         }
         writeln!(f, "requests that no route matches")?;
         chain(f, generation.routes.global())?;
@@ -72,9 +84,10 @@ fn chain(f: &mut fmt::Formatter<'_>, chain: &Chain) -> fmt::Result {
     Ok(())
 }
 
-fn body(route: &Route) -> &'static str {
+fn body(route: &Route, drains: bool) -> &'static str {
     match (route.needs_body(), route.attempts()) {
         (true, _) => "read whole before it is sent",
+        (false, 1) if drains => "kept since its client may leave",
         (false, 1) => "streams through",
         (false, _) => "kept for another attempt",
     }

@@ -120,7 +120,8 @@ pub(super) fn chunk(ctx: &mut Context, chunk: &mut Option<Bytes>, last: bool) ->
         // To HTTP/1 an empty chunk would be the last one.
         *chunk = (!piece.is_empty()).then_some(piece);
     }
-    if let Some(chunk) = chunk.as_ref().filter(|chunk| !chunk.is_empty()) {
+    let passed = chunk.as_ref().filter(|chunk| !chunk.is_empty());
+    if let Some(chunk) = passed.filter(|_| !ctx.client_left()) {
         ctx.first_byte.get_or_insert_with(Instant::now);
         ctx.response_bytes += chunk.len() as u64;
         ctx.ends_event = chunk.ends_with(b"\n\n") || chunk.ends_with(b"\r\n\r\n");
@@ -153,7 +154,9 @@ pub(super) async fn failure(
     ctx: &mut Context,
 ) -> FailToProxy {
     replay::restore(session, ctx);
+    let has_left = ctx.outcome == Some(Outcome::ClientGone);
     let failure = match ctx.refusal.take() {
+        _ if has_left => gone(),
         Some(refusal) => Failure {
             outcome: Outcome::Refused,
             refusal: Some(refusal),
@@ -165,6 +168,15 @@ pub(super) async fn failure(
     let begun = session
         .response_written()
         .is_some_and(|head| !head.status.is_informational());
+    // What the upstream answered may not have been seen by the client.
+    let seen = |status: &StatusCode| {
+        !status.is_informational() || *status == StatusCode::SWITCHING_PROTOCOLS
+    };
+    let seen = session
+        .response_written()
+        .map(|head| head.status)
+        .filter(seen);
+    ctx.status = seen.map_or(0, |status| status.as_u16());
     let mut error_code = 0;
     if let Some(refusal) = failure.refusal.as_ref().filter(|_| begun) {
         end_stream(session, ctx, refusal).await;
@@ -259,6 +271,14 @@ fn answered(status: u16) -> Failure {
     told(Outcome::Refused, status, code, message)
 }
 
+/// The client is not there any more.
+fn gone() -> Failure {
+    Failure {
+        outcome: Outcome::ClientGone,
+        refusal: None,
+    }
+}
+
 fn by_client(cause: &ErrorType) -> Failure {
     match cause {
         ErrorType::ReadTimedout => told(
@@ -271,10 +291,7 @@ fn by_client(cause: &ErrorType) -> Failure {
         | ErrorType::WriteError
         | ErrorType::WriteTimedout
         | ErrorType::ConnectionClosed
-        | ErrorType::H2Error => Failure {
-            outcome: Outcome::ClientGone,
-            refusal: None,
-        },
+        | ErrorType::H2Error => gone(),
         // What is left is what the client sent: a head or a chunk that makes no sense.
         _ => told(
             Outcome::Refused,

@@ -56,9 +56,10 @@ pub(super) fn next_peer(session: &mut Session, ctx: &mut Context) -> Result<Box<
             key: ctx.attempts.key,
             tried: &ctx.attempts.failed,
         };
+        let pool = upstream.pool();
         let entered = match target::has_fallback(ctx) {
-            true => upstream.pool().enter_other(ask),
-            false => upstream.pool().enter(ask),
+            true => pool.enter_other(ask),
+            false => pool.enter(ask),
         };
         match entered {
             Ok((member, flight)) => {
@@ -175,7 +176,7 @@ pub(super) fn failed(
         judge(ctx, Verdict::Bad, &error, now);
     }
     let decided = ctx.attempts.next.take();
-    let open = by_upstream && !ctx.attempts.answered;
+    let open = by_upstream && !ctx.attempts.answered && !ctx.client_left();
     let has_tries = ctx.attempts_max() > 1 && ctx.attempts.made < TRIES_MAX;
     if open && was_closed && has_tries && is_kept(ctx, session) {
         record(ctx, &error, Next::Endpoint);

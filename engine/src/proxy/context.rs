@@ -158,7 +158,14 @@ impl Context {
 
     /// Whether the attempt under way may be followed by another one.
     pub(super) fn has_attempt_left(&self) -> bool {
-        self.attempts.counted + 1 < self.attempts_max() && self.attempts.made < TRIES_MAX
+        self.attempts.counted + 1 < self.attempts_max()
+            && self.attempts.made < TRIES_MAX
+            && !self.client_left()
+    }
+
+    /// Whether the client has gone and the answer is read on without it.
+    pub(super) fn client_left(&self) -> bool {
+        self.hold.as_ref().is_some_and(Hold::client_left)
     }
 
     /// The counters of the route, or of requests without one.

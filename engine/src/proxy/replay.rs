@@ -5,8 +5,9 @@
 //! sent upstream, this stands in for the client's session: it plays the kept pieces, from
 //! the start at each attempt. The head of an answer that is [held](super::held) it keeps
 //! back until something of the body is let through, and it ends an attempt whose answer
-//! does not begin in time. Everything else it passes through. When it is dropped it leaves
-//! the client's session where [`restore`] finds it.
+//! does not begin in time. Where answers are [drained](crate::drains) it does not tell that
+//! the client has gone before the answer is there in full. Everything else it passes
+//! through. When it is dropped it leaves the client's session where [`restore`] finds it.
 
 use std::future::pending;
 use std::pin::pin;
@@ -18,18 +19,23 @@ use bytes::Bytes;
 use http::header::TRANSFER_ENCODING;
 use http::{HeaderMap, Method, Version};
 use parking_lot::Mutex;
+use penstock_plugins::Outcome;
 use penstock_plugins::preamble::Failure;
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::custom::{CustomMessageWrite, server};
 use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_core::protocols::l4::socket::SocketAddr;
-use pingora_error::Result;
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::attempt;
 use super::context::Context;
+use crate::drains::{Drained, Drains, Left};
 use crate::retries::Retries;
+
+/// Key in the access log of what became of an answer that was read on.
+const NOTE: &str = "drained";
 
 /// What a replay and the rest of its request share.
 #[derive(Clone, Default)]
@@ -45,6 +51,8 @@ struct State {
     deadline: Option<Deadline>,
     /// What the next attempt is played, if that is not the same as before.
     pieces: Option<Box<[Bytes]>>,
+    /// The client has gone: what became of the answer that is read on, so far.
+    drained: Option<Drained>,
 }
 
 /// The end of an attempt, after which there is another one if these allow it.
@@ -78,6 +86,15 @@ impl Hold {
         state.deadline = None;
     }
 
+    /// The client has gone, and the answer is read on.
+    pub(super) fn client_left(&self) -> bool {
+        self.0.lock().drained.is_some()
+    }
+
+    fn drained(&self, drained: Drained) {
+        self.0.lock().drained = Some(drained);
+    }
+
     fn keeps_head(&self) -> bool {
         self.0.lock().keeps_head
     }
@@ -102,6 +119,54 @@ struct Replay {
     head: Option<Box<ResponseHeader>>,
     pieces: Box<[Bytes]>,
     next: usize,
+    /// How answers are read on, if they are.
+    drains: Option<Arc<Drains>>,
+    /// The client has gone, and the answer is read on.
+    gone: Option<Gone>,
+}
+
+/// A client that has gone while its answer is read on.
+struct Gone {
+    left: Left,
+    /// How it was missed.
+    error: Option<Box<Error>>,
+}
+
+/// What counts of a part of an answer that nobody gets.
+struct Portion {
+    bytes: u64,
+    is_last: bool,
+}
+
+impl Portion {
+    fn of(tasks: &[HttpTask]) -> Portion {
+        Portion {
+            bytes: tasks.iter().map(body_bytes).sum(),
+            is_last: tasks.iter().any(HttpTask::is_end),
+        }
+    }
+}
+
+/// Takes out how the upstream failed, if it did.
+fn take_failure(tasks: &mut Vec<HttpTask>) -> Option<Box<Error>> {
+    let place = tasks.iter().position(is_failure)?;
+    match tasks.swap_remove(place) {
+        HttpTask::Failed(error) => Some(error),
+        _ => None,
+    }
+}
+
+fn is_failure(task: &HttpTask) -> bool {
+    matches!(task, HttpTask::Failed(_))
+}
+
+fn body_bytes(task: &HttpTask) -> u64 {
+    match task {
+        HttpTask::Body(Some(piece), _) | HttpTask::UpgradedBody(Some(piece), _) => {
+            piece.len() as u64
+        }
+        _ => 0,
+    }
 }
 
 /// Most pieces in which a body is played to an attempt that must end in time. Pingora
@@ -120,6 +185,8 @@ pub(super) fn install(session: &mut Session, ctx: &mut Context, pieces: Box<[Byt
         head: None,
         pieces,
         next: 0,
+        drains: ctx.generation.drains(ctx.route).cloned(),
+        gone: None,
     };
     *session.downstream_session = ServerSession::new_custom(Box::new(replay));
     ctx.hold = Some(hold);
@@ -130,9 +197,19 @@ pub(super) fn restore(session: &mut Session, ctx: &mut Context) {
     let Some(hold) = ctx.hold.take() else { return };
     // Dropping the replay is what leaves the session in the hold.
     *session.downstream_session = ServerSession::new_custom(Box::new(()));
-    let client = hold.0.lock().client.take();
+    let (client, drained) = {
+        let mut state = hold.0.lock();
+        (state.client.take(), state.drained)
+    };
     if let Some(client) = client {
         session.downstream_session = client;
+    }
+    if let Some(drained) = drained {
+        ctx.outcome = Some(Outcome::ClientGone);
+        ctx.exchange.note(NOTE, drained.as_str());
+        if let Some(drains) = ctx.generation.drains(ctx.route) {
+            drains.count(drained);
+        }
     }
 }
 
@@ -191,6 +268,77 @@ impl Replay {
             }
         }
         Ok(through)
+    }
+
+    /// The client has gone.
+    ///
+    /// # Errors
+    /// The answer is not read on, and the attempt ends.
+    fn leave(&mut self, error: Box<Error>) -> Result<()> {
+        let error = error.into_down();
+        let Some(drains) = &self.drains else {
+            return Err(error);
+        };
+        let Some(left) = drains.begin(Instant::now()) else {
+            drains.count(Drained::NoPlace);
+            return Err(error);
+        };
+        // Until it is known to have ended otherwise.
+        self.hold.drained(Drained::Failed);
+        self.head = None;
+        self.gone = Some(Gone {
+            left,
+            error: Some(error),
+        });
+        Ok(())
+    }
+
+    /// Nothing more is read of the answer: the attempt ends with how the client was missed.
+    fn end(&mut self, drained: Drained) -> Box<Error> {
+        self.hold.drained(drained);
+        let error = self.gone.as_mut().and_then(|gone| gone.error.take());
+        error.unwrap_or_else(|| {
+            Error::explain(ErrorType::ConnectionClosed, "the client has gone").into_down()
+        })
+    }
+
+    /// Reads on though nobody listens.
+    ///
+    /// # Errors
+    /// Always at the end, so that the client's connection is closed as if its request had
+    /// ended when it left.
+    fn swallow(&mut self, portion: &Portion) -> Result<bool> {
+        let taken = match &mut self.gone {
+            Some(gone) => gone.left.take(portion.bytes, Instant::now()),
+            None => Ok(()),
+        };
+        match taken {
+            Err(bound) => Err(self.end(bound)),
+            Ok(()) if portion.is_last => Err(self.end(Drained::Whole)),
+            Ok(()) => Ok(false),
+        }
+    }
+
+    /// Waits until the attempt is over for the client's part: it has gone, or the answer has
+    /// not begun in time.
+    async fn over(&mut self) -> Box<Error> {
+        let hold = self.hold.clone();
+        let client = self.client_mut();
+        let mut leaving = pin!(async {
+            // What a client sends past its body is the next request, and waits for its turn.
+            match client.read_body_or_idle(true).await {
+                Ok(_) => pending().await,
+                Err(error) => error,
+            }
+        });
+        let Some(deadline) = hold.deadline() else {
+            return leaving.await;
+        };
+        match tokio::time::timeout_at(deadline.into(), &mut leaving).await {
+            Ok(error) => error,
+            Err(_) if hold.ends() => attempt::late(),
+            Err(_) => leaving.await,
+        }
     }
 
     fn next_piece(&mut self) -> Option<Bytes> {
@@ -255,6 +403,12 @@ impl server::Session for Replay {
             }
         }
         tasks.truncate(whole);
+        if self.gone.is_some() {
+            return match take_failure(&mut tasks) {
+                Some(error) => Err(error),
+                None => self.swallow(&Portion::of(&tasks)),
+            };
+        }
         let tasks = match self.head.is_some() || self.hold.keeps_head() {
             true => self.let_through(tasks)?,
             false => tasks,
@@ -262,7 +416,16 @@ impl server::Session for Replay {
         if tasks.is_empty() {
             return Ok(false);
         }
-        self.client_mut().response_duplex_vec(tasks).await
+        // An upstream that has failed as well leaves nothing to read.
+        let drains = self.drains.is_some() && !tasks.iter().any(is_failure);
+        let portion = drains.then(|| Portion::of(&tasks));
+        match (self.client_mut().response_duplex_vec(tasks).await, portion) {
+            (Err(error), Some(portion)) => {
+                self.leave(error)?;
+                self.swallow(&portion)
+            }
+            (written, _) => written,
+        }
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {
@@ -318,23 +481,17 @@ impl server::Session for Replay {
         if !no_body_expected && let Some(piece) = self.next_piece() {
             return Ok(Some(piece));
         }
-        let hold = self.hold.clone();
-        let client = self.client_mut();
-        let mut leaving = pin!(async {
-            // What a client sends past its body is the next request, and waits for its turn.
-            match client.read_body_or_idle(true).await {
-                Ok(_) => pending().await,
-                Err(error) => Err(error),
+        if self.gone.is_none() {
+            let error = self.over().await;
+            if attempt::is_late(&error) {
+                return Err(error);
             }
-        });
-        let Some(deadline) = hold.deadline() else {
-            return leaving.await;
-        };
-        match tokio::time::timeout_at(deadline.into(), &mut leaving).await {
-            Ok(left) => left,
-            Err(_) if hold.ends() => Err(attempt::late()),
-            Err(_) => leaving.await,
+            self.leave(error)?;
         }
+        if let Some(gone) = &self.gone {
+            tokio::time::sleep_until(gone.left.until.into()).await;
+        }
+        Err(self.end(Drained::TimedOut))
     }
 
     fn body_bytes_sent(&self) -> usize {

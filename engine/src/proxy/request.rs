@@ -104,7 +104,7 @@ async fn examine(
     chain.authenticate(&mut ctx.exchange, session.req_header())?;
     chain.request(&mut ctx.exchange, session.req_header())?;
 
-    if ctx.body.is_none() && wants_body(route, session) {
+    if ctx.body.is_none() && wants_body(ctx, route, session) {
         keep_body(proxy, session, ctx, route.needs_body()).await?;
     }
     let mut whole = Bytes::new();
@@ -153,12 +153,13 @@ fn look_up(
     Ok(None)
 }
 
-/// A body is read whole if the route needs it, if it may have to be sent twice, or if its
-/// client is so old that a replay has to stand in for it.
-fn wants_body(route: &Route, session: &mut Session) -> bool {
-    let may_repeat = route.attempts() > 1 && !session.is_upgrade_req();
+/// A body is read whole if the route needs it, if it may have to be sent twice, or if a
+/// replay has to stand in for its client, which is old or may leave early.
+fn wants_body(ctx: &Context, route: &Route, session: &mut Session) -> bool {
+    let drains = ctx.generation.drains(Some(route.index())).is_some();
+    let is_replayed = (route.attempts() > 1 || drains) && !session.is_upgrade_req();
     let is_old = session.req_header().version < Version::HTTP_11;
-    (route.needs_body() || may_repeat || is_old) && !session.is_body_empty()
+    (route.needs_body() || is_replayed || is_old) && !session.is_body_empty()
 }
 
 /// Reads the body into the context, and what is to be known of it into the exchange.

@@ -41,9 +41,10 @@ pub(super) fn begin(session: &mut Session, ctx: &mut Context, target: Target) {
     });
     let head = session.req_header();
     let is_special = head.version < Version::HTTP_11 || head.method == Method::HEAD;
-    if http2 && is_special && session.is_body_empty() && !session.is_upgrade_req() {
+    let drains = ctx.generation.drains(ctx.route).is_some();
+    if (http2 && is_special || drains) && session.is_body_empty() && !session.is_upgrade_req() {
         // There is nothing to play, but what such a client cannot take is to be kept from
-        // it.
+        // it, and its leaving from Pingora.
         replay::install(session, ctx, [].into());
     }
 }

@@ -60,6 +60,7 @@ routes:
     sticky: { header: X-User }
     split: [{ upstream: stable, weight: 95 }, { upstream: canary, weight: 5, model: new }]
   - { name: timed, match: { path: { exact: /t }, countries: [DE, FR] }, split: [{ upstream: stable }], fallback: [{ upstream: canary }], attempts: 3, retry: { statuses: [], first_token: 2s } }
+  - { name: paid, match: { path: { exact: /p } }, split: [{ upstream: stable }], attempts: 1, on_disconnect: { drain: { time: 9s } } }
   - { name: all, split: [{ upstream: stable }], attempts: 1 }
 "#;
     let rest = format!("geoip: {{ file: {COUNTRIES} }}{rest}");
@@ -90,6 +91,13 @@ route `timed`
   then to upstream `canary`
   attempts: 3
   another after: a failed connection, no first token in 2s
+route `paid`
+  matches path /p
+  plugin 1: request_id, runs at: tag
+  body: kept since its client may leave
+  100 % to upstream `stable`
+  attempts: 1
+  clients that leave: the answer is read on for 9s and 16MiB at most, 1000 at a time
 route `all`
   matches every request
   plugin 1: request_id, runs at: tag

@@ -1,10 +1,11 @@
 //! A client that goes away frees what was held for it.
 
+use http::Request;
 use http_body_util::BodyExt;
 use penstock::transport::Transport;
 use penstock_simulator::Simulator;
 
-use crate::harness::client::{BOTH, Client, streamed_chat, with};
+use crate::harness::client::{BOTH, Body, Client, Http, chat, streamed_chat, with};
 use crate::harness::process::ProxyProcess;
 use crate::harness::raw::Raw;
 use crate::harness::{Proxy, all_to, config, eventually, simulator};
@@ -62,24 +63,46 @@ async fn leaving_in_a_stream_frees_the_upstream(transport: Transport) {
 }
 
 async fn leaving_before_the_first_token_frees_the_upstream(transport: Transport) {
-    for http in BOTH {
-        for stall in ["stall; at=first", "stall; at=head"] {
-            let upstream = endless();
-            let proxy = Proxy::start(&config(transport, "", &all_to(upstream.address()))).await;
-            let mut client = Client::connect(proxy.address(), http).await;
-            let request = with(streamed_chat(), "x-simulate", stall);
-            let waiting = tokio::spawn(async move { client.send(request).await.map(|_| client) });
-            eventually("the request arrives", || upstream.requests() == 1).await;
-            waiting.abort();
-            let _ = waiting.await;
-            let what = format!("{http:?}, {stall}");
-            eventually(&format!("{what}: the upstream hears of it"), || {
-                upstream.abandoned() == 1
-            })
-            .await;
-            nothing_left(&proxy, &upstream, &what).await;
+    for protocol in ["http1", "http2"] {
+        for http in BOTH {
+            // Without any answer, with a head alone, and with one that has no end.
+            for stall in ["stall; at=head", "stall; at=first", "stall; at=1"] {
+                for (form, request) in [("stream", streamed_chat()), ("whole", chat())] {
+                    let what = format!("{http:?} to {protocol}, {form}, {stall}");
+                    leaving_frees(transport, protocol, http, request, stall, &what).await;
+                }
+            }
         }
     }
+}
+
+async fn leaving_frees(
+    transport: Transport,
+    protocol: &str,
+    http: Http,
+    request: Request<Body>,
+    stall: &str,
+    what: &str,
+) {
+    let upstream = endless();
+    let with_protocol = format!("], protocol: {protocol} }}\nroutes");
+    let rest = all_to(upstream.address()).replace("] }\nroutes", &with_protocol);
+    let proxy = Proxy::start(&config(transport, "", &rest)).await;
+    let mut client = Client::connect(proxy.address(), http).await;
+    let request = with(request, "x-simulate", stall);
+    let request = with(request, "x-simulate-tokens", "3");
+    let waiting = tokio::spawn(async move {
+        let answer = client.send(request).await?;
+        answer.into_body().collect().await.map(|_| client)
+    });
+    eventually("the request arrives", || upstream.requests() == 1).await;
+    waiting.abort();
+    let _ = waiting.await;
+    eventually(&format!("{what}: the upstream hears of it"), || {
+        upstream.abandoned() == 1
+    })
+    .await;
+    nothing_left(&proxy, &upstream, what).await;
 }
 
 async fn leaving_in_an_upload_frees_everything(transport: Transport) {

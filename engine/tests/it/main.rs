@@ -52,6 +52,7 @@ mod client_gone;
 mod crash;
 mod credentials;
 mod diff;
+mod disconnect;
 mod drain;
 mod errors;
 mod examples;

@@ -266,6 +266,23 @@ fn countries() {
 }
 
 #[test]
+fn clients_that_leave() {
+    let route = |policy: &str| {
+        format!(
+            "{UPSTREAM}routes:\n  - name: r\n    split: [{{ upstream: a }}]\n    on_disconnect: {policy}\n"
+        )
+    };
+    expect(
+        &route("wait"),
+        &[(6, 20, "`wait` is not `cancel`, `drain`, or a mapping")],
+    );
+    expect(
+        &route("{ drain: { concurrent: 0 } }"),
+        &[(6, 43, "write 1 to 1000000")],
+    );
+}
+
+#[test]
 fn targets() {
     let split = |split: &str| {
         format!(
