@@ -61,11 +61,11 @@ fn read(text: &str, found: &mut Found) -> Option<Config> {
 }
 
 /// The text as a tree; none if nothing is in it but comments.
-fn document(
-    text: &str,
+fn document<'t>(
+    text: &'t str,
     bytes_max: usize,
     found: &mut Found,
-) -> Result<Option<Node>, tree::Unreadable> {
+) -> Result<Option<Node<'t>>, tree::Unreadable> {
     // Windows editors put a byte order mark first. It is not part of the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > bytes_max {
@@ -80,7 +80,7 @@ fn document(
 
 /// Decodes the parts of the file one by one, for their mistakes. Reading again after
 /// each mistake then costs a part and not the file.
-fn decode_parts(root: &Node, found: &mut Found) {
+fn decode_parts(root: &Node<'_>, found: &mut Found) {
     if let Some(server) = root.get("server") {
         decode::decode::<Server>(server, found);
     }

@@ -17,7 +17,7 @@ use crate::unit::{Secret, shown};
 /// is left, if that is a whole value.
 ///
 /// Each round drops a node, so there are no more rounds than nodes.
-pub(super) fn decode<T: DeserializeOwned>(node: &Node, found: &mut Found) -> Option<T> {
+pub(super) fn decode<T: DeserializeOwned>(node: &Node<'_>, found: &mut Found) -> Option<T> {
     while !node.is_dropped() && !found.is_full() {
         match T::deserialize(node) {
             Ok(value) => return Some(value),
@@ -28,12 +28,12 @@ pub(super) fn decode<T: DeserializeOwned>(node: &Node, found: &mut Found) -> Opt
 }
 
 /// The value of a node without a mistake in it.
-pub(super) fn whole<T: DeserializeOwned>(node: &Node) -> Option<T> {
+pub(super) fn whole<T: DeserializeOwned>(node: &Node<'_>) -> Option<T> {
     T::deserialize(node).ok()
 }
 
 /// A refusal of a node that is not what the type wants: of another shape, or absent.
-fn unexpected<'t>(node: &'t Node, expected: &dyn Expected) -> Error<'t> {
+fn unexpected<'t>(node: &'t Node<'t>, expected: &dyn Expected) -> Error<'t> {
     if node.is_null() {
         let hint = format!("write {expected}, or remove the key");
         return Error::new(node, "the value is missing", Some(hint));
@@ -50,7 +50,7 @@ fn unexpected<'t>(node: &'t Node, expected: &dyn Expected) -> Error<'t> {
     Error::new(node, format!("expected {expected}, not {what}"), None)
 }
 
-impl Node {
+impl Node<'_> {
     /// The text of a scalar that has a value.
     fn scalar(&self, expected: &dyn Expected) -> Result<&str, Error<'_>> {
         match &self.content {
@@ -75,7 +75,7 @@ impl Node {
     }
 }
 
-impl<'de, 't> Deserializer<'de> for &'t Node {
+impl<'de, 't> Deserializer<'de> for &'t Node<'t> {
     type Error = Error<'t>;
 
     /// Scalars are given as their text: which of YAML's types a bare word has is for
@@ -255,7 +255,11 @@ fn describes_itself(expected: &dyn Expected) -> bool {
 }
 
 /// A mapping that should have named one choice.
-fn not_one<'t>(node: &'t Node, entries: &[(Key, Node)], variants: &[&str]) -> Error<'t> {
+fn not_one<'t>(
+    node: &'t Node<'t>,
+    entries: &[(Key<'t>, Node<'t>)],
+    variants: &[&str],
+) -> Error<'t> {
     let hint = match entries {
         [(key, value), _, ..] if value.is_null() => Some(format!(
             "what belongs to {} must be indented further than it",

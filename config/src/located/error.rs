@@ -14,14 +14,14 @@ pub(super) struct Error<'t> {
     cause: Cause,
     place: Option<Place<'t>>,
     /// A value that may be a secret: none of its text may be repeated.
-    secret: Option<&'t Node>,
+    secret: Option<&'t Node<'t>>,
 }
 
 #[derive(Debug)]
 struct Place<'t> {
     mark: Mark,
     /// The node at fault: dropped, so that decoding gets past it.
-    node: &'t Node,
+    node: &'t Node<'t>,
 }
 
 #[derive(Debug)]
@@ -52,7 +52,11 @@ const KEY_ITSELF: &str = "that may be an API key";
 const QUOTES: usize = 2;
 
 impl<'t> Error<'t> {
-    pub(super) fn new(node: &'t Node, message: impl Into<String>, hint: Option<String>) -> Self {
+    pub(super) fn new(
+        node: &'t Node<'t>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Self {
         let cause = Cause::Message {
             message: message.into(),
             hint,
@@ -66,7 +70,7 @@ impl<'t> Error<'t> {
     }
 
     /// Says that a node is at fault, unless one further within is.
-    pub(super) fn at(mut self, node: &'t Node) -> Self {
+    pub(super) fn at(mut self, node: &'t Node<'t>) -> Self {
         let mark = match self.cause {
             // What a mapping lacks has no place of its own: the mapping's heading has.
             Cause::MissingKey(_) => node.heading,
@@ -77,19 +81,19 @@ impl<'t> Error<'t> {
     }
 
     /// Says that a key is at fault, and its value with it.
-    pub(super) fn at_key(mut self, mark: Mark, node: &'t Node) -> Self {
+    pub(super) fn at_key(mut self, mark: Mark, node: &'t Node<'t>) -> Self {
         self.place.get_or_insert(Place { mark, node });
         self
     }
 
-    pub(super) fn in_secret(mut self, node: &'t Node) -> Self {
+    pub(super) fn in_secret(mut self, node: &'t Node<'t>) -> Self {
         self.secret = Some(node);
         self
     }
 
     /// Within the entry of a list of API keys. Where one has a key that is as long as
     /// an API key, it probably is one.
-    pub(super) fn in_key(mut self, node: &'t Node) -> Self {
+    pub(super) fn in_key(mut self, node: &'t Node<'t>) -> Self {
         /// Names of ours are shorter.
         const BYTES_MIN: usize = 16;
         if let Cause::UnknownKey { key, .. } = &mut self.cause
@@ -103,7 +107,7 @@ impl<'t> Error<'t> {
 
     /// Where places of API keys are named. What is no misspelt name of ours may be one of
     /// the keys, however short.
-    pub(super) fn in_key_source(mut self, node: &'t Node) -> Self {
+    pub(super) fn in_key_source(mut self, node: &'t Node<'t>) -> Self {
         if let Cause::UnknownKey { key, known } = &mut self.cause
             && nearest(key, known.iter().copied()).is_none()
         {
@@ -115,7 +119,7 @@ impl<'t> Error<'t> {
 
     /// Notes the mistake, unless it only follows from one that was noted before, and
     /// drops the node at fault.
-    pub(super) fn settle(mut self, root: &'t Node, found: &mut Found) {
+    pub(super) fn settle(mut self, root: &'t Node<'t>, found: &mut Found) {
         let Place { mark, node } = self.place.unwrap_or(Place {
             mark: root.mark,
             node: root,

@@ -1,9 +1,13 @@
 //! Reading a file of API keys.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
+use std::thread;
 
 use super::found::Found;
-use super::tree::{Content, Mark, Node, Unreadable};
+use super::tree::{self, Content, Mark, NODES_MAX, Node, Unreadable};
 use super::{decode, document, rules};
 use crate::Report;
 use crate::keys::{KEYS_MAX, Key, Keys, Listed};
@@ -11,6 +15,16 @@ use crate::unit::Name;
 
 /// Largest file of keys, in bytes: 400 for each of the most keys.
 const TEXT_BYTES_MAX: usize = 8 << 20;
+
+/// Shortest part of a file that a thread of its own is made for.
+const PART_BYTES_MIN: usize = 128 << 10;
+
+/// Most parts that a file is read in. Where the proxy is busy, its reload gets on the
+/// faster for each; with fewer processors nothing is lost.
+const PARTS_MAX: usize = 4;
+
+/// About the least that a key takes: its hash, its consumer and their names.
+const KEY_BYTES_MIN: usize = 100;
 
 /// Reads a file of API keys: a list, each element a [`Key`].
 ///
@@ -36,6 +50,10 @@ pub fn parse_keys_for(text: &str, limits: &BTreeSet<Name>) -> Result<Keys, Repor
 }
 
 fn parse(text: &str, limits: Option<&rules::Names<'_>>) -> Result<Keys, Report> {
+    let parts = (text.len() / PART_BYTES_MIN).clamp(1, PARTS_MAX);
+    if let Some(keys) = read_plain(text, limits, parts) {
+        return Ok(Keys::new(keys));
+    }
     let mut found = Found::default();
     let keys = read(text, limits, &mut found);
     if found.is_empty() {
@@ -43,6 +61,41 @@ fn parse(text: &str, limits: Option<&rules::Names<'_>>) -> Result<Keys, Report> 
     } else {
         Err(found.into_report())
     }
+}
+
+/// The keys of a text without a mistake in it that is written as most are: nothing is
+/// kept of where they stand, and a long list is read in parts, by a thread each. None if
+/// there is anything to be said about the text, which is for [`read`] to say.
+fn read_plain(text: &str, limits: Option<&rules::Names<'_>>, parts: usize) -> Option<Vec<Key>> {
+    if text.len() > TEXT_BYTES_MAX {
+        return None;
+    }
+    let mut parts = tree::parts(text, parts).into_iter();
+    let (keys, nodes) = thread::scope(|scope| {
+        let first = parts.next()?;
+        let spawn = |part| thread::Builder::new().spawn_scoped(scope, move || read_part(part));
+        let others: Vec<_> = parts.map(spawn).collect::<Result<_, _>>().ok()?;
+        let (mut keys, mut nodes) = read_part(first)?;
+        for other in others {
+            let (more, count) = other.join().ok()??;
+            keys.extend(more);
+            nodes += count;
+        }
+        Some((keys, nodes))
+    })?;
+    let is_bounded = (1..=KEYS_MAX).contains(&keys.len()) && nodes < NODES_MAX;
+    (is_bounded && rules::keys_hold(&keys, limits)).then_some(keys)
+}
+
+/// The keys of a part, and how many values it holds.
+fn read_part(text: &str) -> Option<(Vec<Key>, usize)> {
+    let mut keys = Vec::with_capacity(text.len() / KEY_BYTES_MIN);
+    let nodes = tree::elements(text, |node| {
+        let Listed(key) = decode::whole(node)?;
+        keys.push(key);
+        Some(())
+    })?;
+    Some((keys, nodes))
 }
 
 fn read(text: &str, limits: Option<&rules::Names<'_>>, found: &mut Found) -> Vec<Key> {
@@ -72,7 +125,7 @@ fn read(text: &str, limits: Option<&rules::Names<'_>>, found: &mut Found) -> Vec
         found.at(root.mark, message, None);
         return Vec::new();
     }
-    let decode = |node: &Node| decode::decode(node, found).map(|Listed(key)| key);
+    let decode = |node: &Node<'_>| decode::decode(node, found).map(|Listed(key)| key);
     let keys: Vec<Key> = root.items().filter_map(decode).collect();
     rules::keys(&keys, root.items(), limits, found);
     keys

@@ -11,7 +11,7 @@ mod route;
 mod server;
 mod upstream;
 
-pub(super) use authentication::keys;
+pub(super) use authentication::{keys, keys_hold};
 pub(super) use limits::named as limits_named;
 pub(super) use names::Names;
 
@@ -31,8 +31,8 @@ const ENDPOINTS_MAX: usize = 1_024;
 
 /// Checks how many parts the file has. Done before decoding, so that a file that is
 /// out of bounds is told so even where its parts are wrong.
-pub(super) fn counts(root: &Node, found: &mut Found) {
-    let mut check = |node: Option<&Node>, what: &str, most: usize| {
+pub(super) fn counts(root: &Node<'_>, found: &mut Found) {
+    let mut check = |node: Option<&Node<'_>>, what: &str, most: usize| {
         let Some(node) = node else { return };
         let count = node.items().count() + node.entries().count();
         if count > most {
@@ -51,7 +51,7 @@ pub(super) fn counts(root: &Node, found: &mut Found) {
 }
 
 /// Checks what is left after decoding.
-pub(super) fn check(config: &Config, root: &Node, found: &mut Found) {
+pub(super) fn check(config: &Config, root: &Node<'_>, found: &mut Found) {
     server::check(&config.server, root, found);
     upstream::check(&config.upstreams, root, found);
     route::check(&config.routes, root, found);

@@ -3,10 +3,12 @@
 mod build;
 mod plain;
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::ops::Range;
 
-pub(super) use build::Unreadable;
+pub(super) use build::{NODES_MAX, Unreadable};
+pub(super) use plain::{elements, parts};
 
 use super::found::Found;
 
@@ -36,20 +38,20 @@ const MERGE_KEY: &str = "<<";
 
 /// A mapping's key.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
-    pub(super) text: String,
+pub(super) struct Key<'t> {
+    pub(super) text: Cow<'t, str>,
     pub(super) mark: Mark,
 }
 
-/// A value in the file.
+/// A value in the file. Its text is the file's own wherever it stands there as it is read.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct Node<'t> {
     pub(super) mark: Mark,
     /// Where the value is announced: its key, else the value itself.
     pub(super) heading: Mark,
     /// The value in the text, in bytes.
     pub(super) bytes: Range<usize>,
-    pub(super) content: Content,
+    pub(super) content: Content<'t>,
     /// Set when the value was found to be wrong: it is then as good as absent, and
     /// what follows from its absence is nobody's mistake. A cell, because decoding
     /// holds the tree by reference when it finds out.
@@ -57,25 +59,25 @@ pub(super) struct Node {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Content {
+pub(super) enum Content<'t> {
     Scalar {
-        text: String,
+        text: Cow<'t, str>,
         /// Written without quotes, so that it may be a number, a boolean or nothing.
         plain: bool,
     },
-    Sequence(Vec<Node>),
-    Mapping(Vec<(Key, Node)>),
+    Sequence(Vec<Node<'t>>),
+    Mapping(Vec<(Key<'t>, Node<'t>)>),
 }
 
 /// Reads the one document of the text. `None` means that nothing is in it but comments.
-pub(super) fn build(text: &str, found: &mut Found) -> Result<Option<Node>, Unreadable> {
+pub(super) fn build<'t>(text: &'t str, found: &mut Found) -> Result<Option<Node<'t>>, Unreadable> {
     match plain::read(text) {
         Some(root) => Ok(Some(root)),
         None => build::build(text, found),
     }
 }
 
-impl Node {
+impl<'t> Node<'t> {
     pub(super) fn is_dropped(&self) -> bool {
         self.dropped.get()
     }
@@ -99,7 +101,7 @@ impl Node {
     pub(super) fn is_null(&self) -> bool {
         match &self.content {
             Content::Scalar { text, plain } => {
-                *plain && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+                *plain && matches!(&**text, "" | "~" | "null" | "Null" | "NULL")
             }
             _ => false,
         }
@@ -115,12 +117,12 @@ impl Node {
     }
 
     /// The entries of a mapping, without those that were dropped.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&Key, &Self)> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&Key<'t>, &Self)> {
         self.all_entries().filter(|(_, node)| !node.is_dropped())
     }
 
     /// The entries of a mapping as they were written.
-    pub(super) fn all_entries(&self) -> impl Iterator<Item = (&Key, &Self)> {
+    pub(super) fn all_entries(&self) -> impl Iterator<Item = (&Key<'t>, &Self)> {
         let entries = match &self.content {
             Content::Mapping(entries) => entries.as_slice(),
             _ => &[],
@@ -146,7 +148,7 @@ impl Node {
     pub(super) fn dropped_keys(&self) -> impl Iterator<Item = &str> {
         self.all_entries()
             .filter(|(_, node)| node.is_dropped())
-            .map(|(key, _)| key.text.as_str())
+            .map(|(key, _)| &*key.text)
     }
 
     /// How many values the node holds, itself included.
@@ -160,18 +162,18 @@ impl Node {
 }
 
 #[cfg(test)]
-impl Node {
+impl Node<'_> {
     /// The value as an editor's YAML reader sees it (YAML 1.2 core schema).
     pub(super) fn to_json(&self) -> serde_json::Value {
         match &self.content {
             Content::Scalar { text, plain: true } => {
-                serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into())
+                serde_json::from_str(text).unwrap_or_else(|_| (**text).into())
             }
-            Content::Scalar { text, .. } => text.as_str().into(),
+            Content::Scalar { text, .. } => (**text).into(),
             Content::Sequence(items) => items.iter().map(Self::to_json).collect(),
             Content::Mapping(entries) => entries
                 .iter()
-                .map(|(key, node)| (key.text.clone(), node.to_json()))
+                .map(|(key, node)| (key.text.clone().into_owned(), node.to_json()))
                 .collect(),
         }
     }

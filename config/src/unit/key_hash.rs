@@ -33,8 +33,18 @@ impl KeyHash {
     /// The hash's first 48 bits in hexadecimal: enough to tell keys apart by, and
     /// public.
     pub fn short(&self) -> String {
+        hex(&self.prefix())
+    }
+
+    /// The bytes that [`short`](Self::short) shows.
+    pub(crate) fn prefix(&self) -> [u8; 6] {
         let [a, b, c, d, e, f, ..] = self.0;
-        hex(&[a, b, c, d, e, f])
+        [a, b, c, d, e, f]
+    }
+
+    /// Whether these are as many digits as [`short`](Self::short) has, and of which bytes.
+    pub(crate) fn parse_prefix(digits: &str) -> Option<[u8; 6]> {
+        parse_hex(digits.as_bytes())
     }
 }
 
@@ -54,22 +64,22 @@ impl FromStr for KeyHash {
     }
 }
 
-fn parse_hex(digits: &[u8]) -> Option<[u8; 32]> {
+fn parse_hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let (pairs, []) = digits.as_chunks::<2>() else {
         return None;
     };
-    let mut digest = [0; 32];
-    if pairs.len() != digest.len() {
+    let mut bytes = [0; N];
+    if pairs.len() != N {
         return None;
     }
     // Without a branch in each step: which of a hash's digits are letters cannot be
     // foretold, and a large file of keys has a million of them.
     let mut are_digits = true;
-    for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
         are_digits &= high.is_ascii_hexdigit() & low.is_ascii_hexdigit();
         *byte = hex_value(*high) << 4 | hex_value(*low);
     }
-    are_digits.then_some(digest)
+    are_digits.then_some(bytes)
 }
 
 /// The value of what is a hexadecimal digit: the low bits of a letter count from 1.

@@ -10,7 +10,7 @@ use crate::located::tree::{Key, Node};
 use crate::unit::shown;
 
 /// The elements of a sequence.
-pub(super) struct Items<'t>(pub(super) std::slice::Iter<'t, Node>);
+pub(super) struct Items<'t>(pub(super) std::slice::Iter<'t, Node<'t>>);
 
 impl<'de, 't> SeqAccess<'de> for Items<'t> {
     type Error = Error<'t>;
@@ -31,9 +31,9 @@ impl<'de, 't> SeqAccess<'de> for Items<'t> {
 
 /// The entries of a mapping.
 pub(super) struct Entries<'t> {
-    pub(super) rest: std::slice::Iter<'t, (Key, Node)>,
+    pub(super) rest: std::slice::Iter<'t, (Key<'t>, Node<'t>)>,
     /// The value of the key that was given last.
-    pub(super) value: Option<&'t Node>,
+    pub(super) value: Option<&'t Node<'t>>,
 }
 
 impl<'de, 't> MapAccess<'de> for Entries<'t> {
@@ -68,10 +68,10 @@ impl<'de, 't> MapAccess<'de> for Entries<'t> {
 
 /// One of several choices: a word, or a mapping with the choice as its only key.
 pub(super) struct Choice<'t> {
-    pub(super) node: &'t Node,
+    pub(super) node: &'t Node<'t>,
     pub(super) name: &'t str,
     /// What stands under the choice's key, if it is one.
-    pub(super) value: Option<&'t Node>,
+    pub(super) value: Option<&'t Node<'t>>,
 }
 
 impl<'de, 't> EnumAccess<'de> for Choice<'t> {
@@ -92,7 +92,7 @@ impl<'de, 't> EnumAccess<'de> for Choice<'t> {
 }
 
 impl<'t> Choice<'t> {
-    fn settings(&self) -> Result<&'t Node, Error<'t>> {
+    fn settings(&self) -> Result<&'t Node<'t>, Error<'t>> {
         let hint = || {
             Some(format!(
                 "write `{}: {{}}` for the defaults, if it has them for all",

@@ -1,5 +1,7 @@
 //! Keys that stand once, and plugins that can do what they are for.
 
+use std::collections::HashSet;
+
 use super::names::Names;
 use super::{Unique, limits};
 use crate::keys::Key;
@@ -7,10 +9,10 @@ use crate::located::found::Found;
 use crate::located::tree::Node;
 use crate::plugin::Authenticate;
 use crate::plugin::jwt::JwtIssuer;
-use crate::unit::shown;
+use crate::unit::{KeyHash, Name, shown};
 use crate::{Config, Plugin, Route};
 
-pub(super) fn check(config: &Config, root: &Node, found: &mut Found) {
+pub(super) fn check(config: &Config, root: &Node<'_>, found: &mut Found) {
     let limits = limits::names(root);
     let global = chain(&config.chain, root, false, &limits, found);
     let routes = root.get("routes").into_iter().flat_map(Node::items);
@@ -38,7 +40,7 @@ fn sticky(route: &Route, node: &Node, found: &mut Found) {
 /// `authenticated` says of those before them.
 fn chain(
     plugins: &[Plugin],
-    parent: &Node,
+    parent: &Node<'_>,
     authenticated: bool,
     limits: &Names<'_>,
     found: &mut Found,
@@ -62,7 +64,7 @@ fn chain(
     authenticated
 }
 
-fn authenticate(config: &Authenticate, node: &Node, limits: &Names<'_>, found: &mut Found) {
+fn authenticate(config: &Authenticate, node: &Node<'_>, limits: &Names<'_>, found: &mut Found) {
     let Some(node) = node.get("authenticate") else {
         return;
     };
@@ -88,7 +90,11 @@ fn authenticate(config: &Authenticate, node: &Node, limits: &Names<'_>, found: &
 }
 
 /// Each issuer stands once: by which of two a token is judged would be a guess.
-fn issuers<'t>(issuers: &[JwtIssuer], nodes: impl Iterator<Item = &'t Node>, found: &mut Found) {
+fn issuers<'t>(
+    issuers: &[JwtIssuer],
+    nodes: impl Iterator<Item = &'t Node<'t>>,
+    found: &mut Found,
+) {
     let mut names = Unique::new();
     for (issuer, node) in issuers.iter().zip(nodes) {
         let mark = node.get("issuer").map_or(node.mark, |name| name.mark);
@@ -102,11 +108,34 @@ fn issuers<'t>(issuers: &[JwtIssuer], nodes: impl Iterator<Item = &'t Node>, fou
     }
 }
 
+/// Whether [`keys`] has surely nothing to say about keys of which nothing was dropped.
+/// What it says and where takes longer to find out, and is mostly not asked for.
+pub(in crate::located) fn keys_hold(keys: &[Key], limits: Option<&Names<'_>>) -> bool {
+    let mut prefixes = HashSet::with_capacity(keys.len());
+    let mut ids = HashSet::new();
+    // Then the hashes differ, and so do the public names that are made of them.
+    keys.iter().all(|key| prefixes.insert(key.hash.prefix()))
+        && keys.iter().all(|key| {
+            let is_id_free = key.id.as_ref().is_none_or(|id| {
+                let made = id.as_str().rsplit_once('-');
+                let made = made.and_then(|(_, digits)| KeyHash::parse_prefix(digits));
+                made.is_none_or(|prefix| !prefixes.contains(&prefix)) && ids.insert(id)
+            });
+            let works = key
+                .not_before
+                .zip(key.expires)
+                .is_none_or(|(from, until)| from < until);
+            let is_known =
+                |name: &Name| limits.is_none_or(|all| all.hint_for(name.as_str()).is_none());
+            is_id_free && works && key.limits.keys().all(is_known)
+        })
+}
+
 /// Keys and their public names stand once, each key works at some time, and the limits
 /// that it has numbers for are there, if it is known which are.
 pub(in crate::located) fn keys<'t>(
     keys: &[Key],
-    nodes: impl Iterator<Item = &'t Node>,
+    nodes: impl Iterator<Item = &'t Node<'t>>,
     limits: Option<&Names<'_>>,
     found: &mut Found,
 ) {

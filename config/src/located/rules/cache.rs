@@ -6,7 +6,7 @@ use crate::plugin::Plugin;
 use crate::unit::Size;
 use crate::{Config, Server};
 
-pub(super) fn check(config: &Config, root: &Node, found: &mut Found) {
+pub(super) fn check(config: &Config, root: &Node<'_>, found: &mut Found) {
     let Some(capacity) = capacity(&config.server, root) else {
         return;
     };
@@ -18,7 +18,7 @@ pub(super) fn check(config: &Config, root: &Node, found: &mut Found) {
 }
 
 /// The capacity, unless what was written of it was dropped.
-fn capacity(server: &Server, root: &Node) -> Option<Size> {
+fn capacity(server: &Server, root: &Node<'_>) -> Option<Size> {
     if root.has_dropped("server") {
         return None;
     }
@@ -30,7 +30,7 @@ fn capacity(server: &Server, root: &Node) -> Option<Size> {
     (!dropped).then_some(server.cache.capacity)
 }
 
-fn chain(plugins: &[Plugin], node: Option<&Node>, capacity: Size, found: &mut Found) {
+fn chain(plugins: &[Plugin], node: Option<&Node<'_>>, capacity: Size, found: &mut Found) {
     let nodes = node.into_iter().flat_map(Node::items);
     for (plugin, node) in plugins.iter().zip(nodes) {
         let Plugin::Cache(cache) = plugin else {

@@ -5,7 +5,7 @@ use super::names::Names;
 use crate::located::found::Found;
 use crate::located::tree::{Content, Node};
 
-pub(super) fn check(root: &Node, found: &mut Found) {
+pub(super) fn check(root: &Node<'_>, found: &mut Found) {
     let mut names = Unique::new();
     for (text, name) in names_in(root) {
         if let Some(line) = names.earlier(text, name.mark) {
@@ -16,7 +16,7 @@ pub(super) fn check(root: &Node, found: &mut Found) {
 }
 
 /// The limits of a file, wherever they are: a key may be for any route.
-pub(super) fn names(root: &Node) -> Names<'_> {
+pub(super) fn names<'t>(root: &'t Node<'t>) -> Names<'t> {
     let names = names_in(root).map(|(text, _)| text);
     // What was dropped may have been a limit, or a misspelt chain of them.
     let incomplete = root.dropped_keys().next().is_some()
@@ -33,7 +33,7 @@ pub(in crate::located) fn named<'t>(names: impl Iterator<Item = &'t str>) -> Nam
 
 const PLACE: &str = "limits";
 
-fn names_in(root: &Node) -> impl Iterator<Item = (&str, &Node)> {
+fn names_in<'t>(root: &'t Node<'t>) -> impl Iterator<Item = (&'t str, &'t Node<'t>)> {
     let routes = root.get("routes").into_iter().flat_map(Node::items);
     let chains = std::iter::once(root)
         .chain(routes)
@@ -44,7 +44,7 @@ fn names_in(root: &Node) -> impl Iterator<Item = (&str, &Node)> {
         .flat_map(Node::items);
     let names = limits.filter_map(|limit| limit.get("name"));
     names.filter_map(|name| match &name.content {
-        Content::Scalar { text, .. } => Some((text.as_str(), name)),
+        Content::Scalar { text, .. } => Some((&**text, name)),
         _ => None,
     })
 }

@@ -7,7 +7,7 @@ use crate::located::tree::Node;
 use crate::route::{Match, PathMatch, Route};
 use crate::unit::{Name, shown};
 
-pub(super) fn check(routes: &[Route], root: &Node, found: &mut Found) {
+pub(super) fn check(routes: &[Route], root: &Node<'_>, found: &mut Found) {
     let nodes = || root.get("routes").into_iter().flat_map(Node::items);
     let upstreams = upstreams(root);
     // What was dropped for a mistake of its own, which is reported, may have known them.
@@ -36,7 +36,7 @@ pub(super) fn check(routes: &[Route], root: &Node, found: &mut Found) {
 }
 
 /// Two spellings of one header are one key too many; decoding would keep the last.
-fn headers(node: &Node, found: &mut Found) {
+fn headers(node: &Node<'_>, found: &mut Found) {
     let headers = node.get("match").and_then(|matches| matches.get("headers"));
     let mut names = Unique::new();
     for (key, _) in headers.into_iter().flat_map(Node::entries) {
@@ -51,7 +51,7 @@ fn headers(node: &Node, found: &mut Found) {
 }
 
 /// Without a database no address is in any country.
-fn countries(route: &Route, node: &Node, found: &mut Found) {
+fn countries(route: &Route, node: &Node<'_>, found: &mut Found) {
     let countries = node.get("match").and_then(|node| node.get("countries"));
     if let Some(node) = countries.filter(|_| !route.matches.countries.is_empty()) {
         let message = "nothing says where addresses are";
@@ -60,7 +60,7 @@ fn countries(route: &Route, node: &Node, found: &mut Found) {
     }
 }
 
-fn targets(route: &Route, node: &Node, upstreams: &Names<'_>, found: &mut Found) {
+fn targets(route: &Route, node: &Node<'_>, upstreams: &Names<'_>, found: &mut Found) {
     let split = route.split.iter().map(|target| &target.upstream);
     known(split, node.get("split"), upstreams, found);
     let fallback = route.fallback.iter().map(|target| &target.upstream);
@@ -139,7 +139,7 @@ fn fallback(route: &Route, node: &Node, found: &mut Found) {
 }
 
 /// The names that a target can refer to.
-fn upstreams(root: &Node) -> Names<'_> {
+fn upstreams<'t>(root: &'t Node<'t>) -> Names<'t> {
     let upstreams = root.get("upstreams");
     let names = upstreams.into_iter().flat_map(Node::all_entries);
     // A part with a misspelt name may have been this one.
@@ -147,15 +147,11 @@ fn upstreams(root: &Node) -> Names<'_> {
         Some(_) => root.has_dropped("upstreams"),
         None => !root.is_whole(),
     };
-    Names::new(
-        names.map(|(key, _)| key.text.as_str()),
-        incomplete,
-        "upstreams",
-    )
+    Names::new(names.map(|(key, _)| &*key.text), incomplete, "upstreams")
 }
 
-fn reached<'a>(routes: impl Iterator<Item = (&'a Route, &'a Node)>, found: &mut Found) {
-    let mut last: Option<(&Route, &Node)> = None;
+fn reached<'a>(routes: impl Iterator<Item = (&'a Route, &'a Node<'a>)>, found: &mut Found) {
+    let mut last: Option<(&Route, &Node<'_>)> = None;
     for (route, node) in routes {
         if let Some((all, all_node)) = last {
             let message = format!(
@@ -188,6 +184,6 @@ fn takes_all(matches: &Match) -> bool {
 
 /// Whether the conditions of a route are all that was written: one that was dropped
 /// would have narrowed them.
-fn says_all(node: &Node) -> bool {
+fn says_all(node: &Node<'_>) -> bool {
     !node.has_dropped("match") && node.get("match").is_none_or(Node::is_whole)
 }

@@ -5,7 +5,7 @@ use crate::located::found::Found;
 use crate::located::tree::Node;
 use crate::server::{Admin, Server};
 
-pub(super) fn check(server: &Server, root: &Node, found: &mut Found) {
+pub(super) fn check(server: &Server, root: &Node<'_>, found: &mut Found) {
     let Some(node) = root.get("server") else {
         // Nothing is written about the server, and its defaults agree with each other.
         return;
@@ -14,7 +14,7 @@ pub(super) fn check(server: &Server, root: &Node, found: &mut Found) {
     admin(server, node, found);
 }
 
-fn listeners(server: &Server, node: &Node, found: &mut Found) {
+fn listeners(server: &Server, node: &Node<'_>, found: &mut Found) {
     let mut addresses = Unique::new();
     let listeners = node.get("listen").into_iter().flat_map(Node::items);
     for (listener, node) in server.listen.iter().zip(listeners) {
@@ -35,7 +35,7 @@ fn listeners(server: &Server, node: &Node, found: &mut Found) {
     }
 }
 
-fn admin(server: &Server, node: &Node, found: &mut Found) {
+fn admin(server: &Server, node: &Node<'_>, found: &mut Found) {
     let Admin::On(address) = server.admin else {
         return;
     };

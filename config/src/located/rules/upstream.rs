@@ -8,9 +8,9 @@ use crate::located::tree::Node;
 use crate::unit::Name;
 use crate::upstream::{Balance, Ejection, Protocol, Upstream};
 
-pub(super) fn check(upstreams: &BTreeMap<Name, Upstream>, root: &Node, found: &mut Found) {
+pub(super) fn check(upstreams: &BTreeMap<Name, Upstream>, root: &Node<'_>, found: &mut Found) {
     for (key, node) in root.get("upstreams").into_iter().flat_map(Node::entries) {
-        if let Some(upstream) = upstreams.get(key.text.as_str()) {
+        if let Some(upstream) = upstreams.get(&*key.text) {
             endpoints(upstream, node, found);
             protocol(upstream, node, found);
             affinity(upstream, node, found);
@@ -19,7 +19,7 @@ pub(super) fn check(upstreams: &BTreeMap<Name, Upstream>, root: &Node, found: &m
     }
 }
 
-fn endpoints(upstream: &Upstream, node: &Node, found: &mut Found) {
+fn endpoints(upstream: &Upstream, node: &Node<'_>, found: &mut Found) {
     let Some(list) = node.get("endpoints") else {
         return;
     };
@@ -52,7 +52,7 @@ fn endpoints(upstream: &Upstream, node: &Node, found: &mut Found) {
     }
 }
 
-fn protocol(upstream: &Upstream, node: &Node, found: &mut Found) {
+fn protocol(upstream: &Upstream, node: &Node<'_>, found: &mut Found) {
     let Some(protocol) = node.get("protocol") else {
         return;
     };
@@ -65,7 +65,7 @@ fn protocol(upstream: &Upstream, node: &Node, found: &mut Found) {
 }
 
 /// A hash needs a key, and a key is of use to a hash only.
-fn affinity(upstream: &Upstream, node: &Node, found: &mut Found) {
+fn affinity(upstream: &Upstream, node: &Node<'_>, found: &mut Found) {
     let hashes = upstream.balance == Balance::Hash;
     match (node.get("balance"), node.get("affinity")) {
         (Some(balance), None) if hashes && !node.has_dropped("affinity") => {
@@ -85,7 +85,7 @@ fn affinity(upstream: &Upstream, node: &Node, found: &mut Found) {
     }
 }
 
-fn ejection(upstream: &Upstream, node: &Node, found: &mut Found) {
+fn ejection(upstream: &Upstream, node: &Node<'_>, found: &mut Found) {
     let (Ejection::On(rules), Some(node)) = (&upstream.ejection, node.get("ejection")) else {
         return;
     };

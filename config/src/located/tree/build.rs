@@ -2,6 +2,7 @@
 
 mod syntax;
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
 
@@ -16,13 +17,13 @@ use crate::unit::shown;
 pub(super) const DEPTH_MAX: usize = 32;
 /// Most values in a tree, those that aliases repeat included: ten thousand routes of
 /// forty values each. It is what keeps a small file of aliases of aliases small.
-pub(super) const NODES_MAX: usize = 400_000;
+pub(in crate::located) const NODES_MAX: usize = 400_000;
 
 /// The text is not YAML, or not within the bounds; which and where is noted.
 pub(in crate::located) struct Unreadable;
 
 /// Reads any text that is YAML, as [`super::build`] says.
-pub(super) fn build(text: &str, found: &mut Found) -> Result<Option<Node>, Unreadable> {
+pub(super) fn build<'t>(text: &'t str, found: &mut Found) -> Result<Option<Node<'t>>, Unreadable> {
     let mut options = Options::default();
     options.flow_nesting_limit = DEPTH_MAX;
     options.block_nesting_limit = DEPTH_MAX;
@@ -60,43 +61,43 @@ struct Builder<'a, 'text> {
     found: &'a mut Found,
     text: &'text str,
     /// The lists and mappings that have begun and not ended, outermost first.
-    open: Vec<Open>,
+    open: Vec<Open<'text>>,
     /// Values with an anchor, by the parser's number for it.
-    anchors: HashMap<usize, Node>,
+    anchors: HashMap<usize, Node<'text>>,
     nodes: usize,
-    root: Option<Node>,
+    root: Option<Node<'text>>,
 }
 
 /// A list or mapping that has begun.
-struct Open {
+struct Open<'t> {
     mark: Mark,
     anchor: usize,
     tagged: bool,
-    kind: Kind,
+    kind: Kind<'t>,
 }
 
-enum Kind {
-    Sequence(Vec<Node>),
+enum Kind<'t> {
+    Sequence(Vec<Node<'t>>),
     Mapping {
-        entries: Vec<(Key, Node)>,
+        entries: Vec<(Key<'t>, Node<'t>)>,
         /// Keys so far, with their lines.
-        seen: HashMap<String, usize>,
-        key: Pending,
+        seen: HashMap<Cow<'t, str>, usize>,
+        key: Pending<'t>,
     },
 }
 
 /// What a mapping's next value belongs to.
-enum Pending {
+enum Pending<'t> {
     /// No key yet: the next node is one.
     None,
-    Key(Key),
+    Key(Key<'t>),
     /// A key that is a mistake: its value is kept as dropped, so that what is missed
     /// for its sake is not reported as well.
-    Refused(Key),
+    Refused(Key<'t>),
 }
 
-impl Builder<'_, '_> {
-    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), Fatal> {
+impl<'t> Builder<'_, 't> {
+    fn take(&mut self, event: Event<'t>, span: &Span) -> Result<(), Fatal> {
         let mark = mark(&span.start);
         match event {
             Event::DocumentStart(..) if self.root.is_some() => Err((
@@ -111,7 +112,7 @@ impl Builder<'_, '_> {
                     heading: mark,
                     bytes: mark.byte..span.end.byte_offset().unwrap_or(mark.byte),
                     content: Content::Scalar {
-                        text: text.into_owned(),
+                        text,
                         plain: style == ScalarStyle::Plain,
                     },
                     dropped: Cell::new(false),
@@ -172,7 +173,7 @@ impl Builder<'_, '_> {
         true
     }
 
-    fn begin(&mut self, open: Open) -> Result<(), Fatal> {
+    fn begin(&mut self, open: Open<'t>) -> Result<(), Fatal> {
         // The parser bounds lists and mappings in each other one kind at a time.
         if self.open.len() >= DEPTH_MAX {
             return Err((
@@ -233,7 +234,7 @@ impl Builder<'_, '_> {
     }
 
     /// Puts a finished value where it belongs.
-    fn finish(&mut self, node: Node, anchor: usize, tagged: bool) -> Result<(), Fatal> {
+    fn finish(&mut self, node: Node<'t>, anchor: usize, tagged: bool) -> Result<(), Fatal> {
         if tagged {
             // As in `!secret abc`: what was meant by it is unknown.
             self.found.mask(node.bytes.clone());
@@ -285,10 +286,10 @@ impl Builder<'_, '_> {
 }
 
 /// A value that is a mistake already.
-fn unknown(span: &Span) -> Node {
+fn unknown(span: &Span) -> Node<'static> {
     let mark = mark(&span.start);
     let content = Content::Scalar {
-        text: String::new(),
+        text: Cow::Borrowed(""),
         plain: false,
     };
     Node {
@@ -300,7 +301,7 @@ fn unknown(span: &Span) -> Node {
     }
 }
 
-fn announced(key: Key, mut node: Node) -> (Key, Node) {
+fn announced<'t>(key: Key<'t>, mut node: Node<'t>) -> (Key<'t>, Node<'t>) {
     node.heading = key.mark;
     if node.is_null() {
         // The parser sees an absent value only at what comes next.
@@ -309,12 +310,16 @@ fn announced(key: Key, mut node: Node) -> (Key, Node) {
     (key, node)
 }
 
-fn accept_key(node: Node, seen: &mut HashMap<String, usize>, found: &mut Found) -> Pending {
+fn accept_key<'t>(
+    node: Node<'t>,
+    seen: &mut HashMap<Cow<'t, str>, usize>,
+    found: &mut Found,
+) -> Pending<'t> {
     let mark = node.mark;
     let Content::Scalar { text, plain } = node.content else {
         found.at(mark, "a key must be a name, not a list or a mapping", None);
         return Pending::Refused(Key {
-            text: String::new(),
+            text: Cow::Borrowed(""),
             mark,
         });
     };

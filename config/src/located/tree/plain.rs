@@ -12,10 +12,11 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashSet;
 
-use memchr::{memchr, memchr3};
+use memchr::{memchr, memchr3, memmem};
 
 use super::build::{DEPTH_MAX, NODES_MAX};
 use super::{Content, Key, Mark, Node};
@@ -28,27 +29,54 @@ const FEW_KEYS: usize = 16;
 
 /// The tree of a text; none if the text is not as plain as this reader wants it, or is
 /// empty.
-pub(super) fn read(text: &str) -> Option<Node> {
-    // Then bytes are characters, and no line break or blank has a second form.
-    if !text.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~')) {
-        return None;
-    }
-    let mut reader = Reader {
-        text,
-        at: 0,
-        line: 1,
-        line_start: 0,
-        depth: 0,
-        nodes: 0,
-        items: Vec::new(),
-        entries: Vec::new(),
-    };
+pub(super) fn read(text: &str) -> Option<Node<'_>> {
+    let mut reader = Reader::new(text)?;
     reader.skip_to_content();
     if reader.is_at_end() || reader.column() != 0 {
         return None;
     }
     let root = reader.block(0)?;
     reader.is_at_end().then_some(root)
+}
+
+/// Hands out the elements of a text that is a list, one after the other, so that no tree
+/// of them all is made. Says how many values they hold; none if the text is not as plain
+/// as this reader wants it, is no list, or an element was refused.
+///
+/// No element is told where it stands in the file, so that the text may be a part of one.
+pub(in crate::located) fn elements<'t>(
+    text: &'t str,
+    mut take: impl FnMut(&Node<'t>) -> Option<()>,
+) -> Option<usize> {
+    let mut reader = Reader::new(text)?;
+    reader.skip_to_content();
+    reader.enter()?;
+    while reader.is_within(0) && reader.is_at_element() {
+        take(&reader.element(0)?)?;
+    }
+    reader.is_at_end().then_some(reader.nodes)
+}
+
+/// Divides a list into about as many lists as wanted, each with whole elements: in a text
+/// that [`elements`] reads, an element of the outermost list begins wherever a line begins
+/// like one.
+pub(in crate::located) fn parts(text: &str, wanted: usize) -> Vec<&str> {
+    let mut parts = Vec::with_capacity(wanted);
+    let mut rest = text;
+    for left in (2..=wanted).rev() {
+        let from = rest.len() / left;
+        let after = rest.as_bytes().get(from..).unwrap_or_default();
+        let Some(end) = memmem::find(after, b"\n- ") else {
+            break;
+        };
+        let Some((part, others)) = rest.split_at_checked(from + end + 1) else {
+            break;
+        };
+        parts.push(part);
+        rest = others;
+    }
+    parts.push(rest);
+    parts
 }
 
 struct Reader<'t> {
@@ -65,9 +93,9 @@ struct Reader<'t> {
     nodes: usize,
     /// What is known of the lists that have begun and not ended, the innermost last. Each
     /// is taken out when it ends and then occupies no more than it needs.
-    items: Vec<Node>,
+    items: Vec<Node<'t>>,
     /// Likewise of the mappings.
-    entries: Vec<(Key, Node)>,
+    entries: Vec<(Key<'t>, Node<'t>)>,
 }
 
 /// Where a scalar stands.
@@ -80,6 +108,25 @@ enum Context {
 }
 
 impl<'t> Reader<'t> {
+    /// A reader at the beginning of a text of nothing but ASCII and line feeds. Then bytes
+    /// are characters, and no line break or blank has a second form.
+    fn new(text: &'t str) -> Option<Self> {
+        let is_plain = |byte: &u8| (b' '..=b'~').contains(byte) | (*byte == b'\n');
+        // Without a branch for each byte, of which a file of keys has a million.
+        let mut blocks = text.as_bytes().chunks(256);
+        let all = blocks.all(|block| block.iter().fold(true, |all, byte| all & is_plain(byte)));
+        all.then(|| Reader {
+            text,
+            at: 0,
+            line: 1,
+            line_start: 0,
+            depth: 0,
+            nodes: 0,
+            items: Vec::new(),
+            entries: Vec::new(),
+        })
+    }
+
     fn rest(&self) -> &'t [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
@@ -143,7 +190,7 @@ impl<'t> Reader<'t> {
         (self.is_at_end() || (self.line > line && self.column() <= indent)).then_some(())
     }
 
-    fn node(&mut self, mark: Mark, end: usize, content: Content) -> Option<Node> {
+    fn node(&mut self, mark: Mark, end: usize, content: Content<'t>) -> Option<Node<'t>> {
         self.nodes += 1;
         let node = Node {
             mark,
@@ -161,7 +208,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Ends the list that began when so many items were there.
-    fn sequence(&mut self, mark: Mark, begun: usize) -> Option<Node> {
+    fn sequence(&mut self, mark: Mark, begun: usize) -> Option<Node<'t>> {
         self.depth -= 1;
         let items = match begun {
             // Nothing else is in there, and it may be a list of all keys.
@@ -172,7 +219,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Ends the mapping that began when so many entries were there.
-    fn mapping(&mut self, mark: Mark, begun: usize) -> Option<Node> {
+    fn mapping(&mut self, mark: Mark, begun: usize) -> Option<Node<'t>> {
         self.depth -= 1;
         let entries: Vec<_> = self.entries.drain(begun..).collect();
         if repeats(&entries) {
@@ -182,7 +229,7 @@ impl<'t> Reader<'t> {
     }
 
     /// A list or mapping by indentation, whose first element is the next content.
-    fn block(&mut self, indent: usize) -> Option<Node> {
+    fn block(&mut self, indent: usize) -> Option<Node<'t>> {
         match self.is_at_element() {
             true => self.block_sequence(indent, self.mark()),
             false => self.block_mapping(indent),
@@ -198,20 +245,20 @@ impl<'t> Reader<'t> {
         !self.is_at_end() && self.column() == indent
     }
 
-    fn block_sequence(&mut self, indent: usize, mark: Mark) -> Option<Node> {
+    fn block_sequence(&mut self, indent: usize, mark: Mark) -> Option<Node<'t>> {
         self.enter()?;
         let begun = self.items.len();
         while self.is_within(indent) && self.is_at_element() {
-            self.at += 1;
-            self.skip_spaces();
             let item = self.element(indent)?;
             self.items.push(item);
         }
         self.sequence(mark, begun)
     }
 
-    /// What stands after the `-` of a list with this indentation.
-    fn element(&mut self, indent: usize) -> Option<Node> {
+    /// The element of a list with this indentation, from its `-` on.
+    fn element(&mut self, indent: usize) -> Option<Node<'t>> {
+        self.at += 1;
+        self.skip_spaces();
         if self.is_at_key() {
             return self.block_mapping(self.column());
         }
@@ -220,7 +267,7 @@ impl<'t> Reader<'t> {
         Some(value)
     }
 
-    fn block_mapping(&mut self, indent: usize) -> Option<Node> {
+    fn block_mapping(&mut self, indent: usize) -> Option<Node<'t>> {
         self.enter()?;
         let mark = self.mark();
         let begun = self.entries.len();
@@ -241,7 +288,7 @@ impl<'t> Reader<'t> {
     }
 
     /// The value of a key of a mapping with this indentation, on the lines below it.
-    fn block_below(&mut self, indent: usize) -> Option<Node> {
+    fn block_below(&mut self, indent: usize) -> Option<Node<'t>> {
         self.skip_to_content();
         match self.column() {
             _ if self.is_at_end() => None,
@@ -264,29 +311,33 @@ impl<'t> Reader<'t> {
     }
 
     fn is_at_key(&self) -> bool {
-        let rest = self.rest();
-        let after = rest.get(key_length(rest)..).unwrap_or_default();
+        self.is_key(key_length(self.rest()))
+    }
+
+    /// Whether the next so many bytes are followed by what ends a key.
+    fn is_key(&self, length: usize) -> bool {
+        let after = self.rest().get(length..).unwrap_or_default();
         matches!(after, [b':'] | [b':', b' ' | b'\n', ..])
     }
 
     /// A key without quotes, and its colon, which a space or the line's end follows.
-    fn key(&mut self) -> Option<Key> {
+    fn key(&mut self) -> Option<Key<'t>> {
         let mark = self.mark();
         let length = key_length(self.rest());
         let text = self.text.get(self.at..self.at + length)?;
-        if length == 0 || length > KEY_BYTES_MAX || !self.is_at_key() {
+        if length == 0 || length > KEY_BYTES_MAX || !self.is_key(length) {
             return None;
         }
         self.at += length + 1;
         self.nodes += 1;
         Some(Key {
-            text: text.to_owned(),
+            text: Cow::Borrowed(text),
             mark,
         })
     }
 
     /// A value that stands within its line.
-    fn value(&mut self, context: Context) -> Option<Node> {
+    fn value(&mut self, context: Context) -> Option<Node<'t>> {
         match self.peek()? {
             b'{' => self.flow_mapping(),
             b'[' => self.flow_sequence(),
@@ -298,7 +349,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn flow_sequence(&mut self) -> Option<Node> {
+    fn flow_sequence(&mut self) -> Option<Node<'t>> {
         self.enter()?;
         let (mark, begun) = (self.mark(), self.items.len());
         let mut more = self.is_open(b']')?;
@@ -310,7 +361,7 @@ impl<'t> Reader<'t> {
         self.sequence(mark, begun)
     }
 
-    fn flow_mapping(&mut self) -> Option<Node> {
+    fn flow_mapping(&mut self) -> Option<Node<'t>> {
         self.enter()?;
         let (mark, begun) = (self.mark(), self.entries.len());
         let mut more = self.is_open(b'}')?;
@@ -348,7 +399,7 @@ impl<'t> Reader<'t> {
     }
 
     /// A scalar in quotes that has no escape and no quote in it.
-    fn quoted(&mut self, quote: u8) -> Option<Node> {
+    fn quoted(&mut self, quote: u8) -> Option<Node<'t>> {
         let mark = self.mark();
         self.at += 1;
         let rest = self.rest();
@@ -363,7 +414,7 @@ impl<'t> Reader<'t> {
         self.scalar(mark, text, false)
     }
 
-    fn unquoted(&mut self, context: Context) -> Option<Node> {
+    fn unquoted(&mut self, context: Context) -> Option<Node<'t>> {
         let mark = self.mark();
         let rest = self.rest();
         let mut length = 0;
@@ -396,8 +447,8 @@ impl<'t> Reader<'t> {
         self.scalar(mark, text, true)
     }
 
-    fn scalar(&mut self, mark: Mark, text: &str, plain: bool) -> Option<Node> {
-        let text = text.to_owned();
+    fn scalar(&mut self, mark: Mark, text: &'t str, plain: bool) -> Option<Node<'t>> {
+        let text = Cow::Borrowed(text);
         self.node(mark, self.at, Content::Scalar { text, plain })
     }
 }
@@ -415,13 +466,13 @@ fn key_length(bytes: &[u8]) -> usize {
 }
 
 /// An entry; none if its value says that there is none.
-fn announced(key: Key, mut value: Node) -> Option<(Key, Node)> {
+fn announced<'t>(key: Key<'t>, mut value: Node<'t>) -> Option<(Key<'t>, Node<'t>)> {
     value.heading = key.mark;
     (!value.is_null()).then_some((key, value))
 }
 
 /// Whether a key stands there twice.
-fn repeats(entries: &[(Key, Node)]) -> bool {
+fn repeats(entries: &[(Key<'_>, Node<'_>)]) -> bool {
     match entries.len() {
         0..=FEW_KEYS => entries.iter().enumerate().any(|(index, (key, _))| {
             let mut earlier = entries.iter().take(index);
@@ -429,9 +480,7 @@ fn repeats(entries: &[(Key, Node)]) -> bool {
         }),
         many => {
             let mut seen = HashSet::with_capacity(many);
-            !entries
-                .iter()
-                .all(|(key, _)| seen.insert(key.text.as_str()))
+            !entries.iter().all(|(key, _)| seen.insert(&*key.text))
         }
     }
 }
