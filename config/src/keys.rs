@@ -34,6 +34,15 @@ impl Keys {
     }
 }
 
+impl IntoIterator for Keys {
+    type Item = Key;
+    type IntoIter = std::vec::IntoIter<Key>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 /// One API key. Two keys of one consumer are how a key is replaced: the old one keeps
 /// working until its `expires`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use bytes::Bytes;
 use content::Content;
 
 /// Reads a file of at most so many bytes. What is read is what was there at one opening:
@@ -20,8 +21,12 @@ use content::Content;
 /// # Errors
 /// It cannot be read or is larger, in words.
 pub fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
+    let expected = file
+        .metadata()
+        .map_or(0, |known| known.len())
+        .min(bytes_max);
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).map_or(0, |known| known + 1));
     // One byte more tells a file that is too large from one that just fits.
     let mut file = file.take(bytes_max.saturating_add(1));
     file.read_to_end(&mut bytes)
@@ -39,7 +44,7 @@ pub struct Files(Mutex<BTreeMap<PathBuf, Held>>);
 
 /// What a file held.
 struct Held {
-    bytes: Arc<[u8]>,
+    bytes: Bytes,
     bytes_max: u64,
 }
 
@@ -48,7 +53,7 @@ impl Files {
     ///
     /// # Errors
     /// It cannot be read or is larger than `bytes_max`, in words.
-    pub fn file(&self, path: &Path, bytes_max: u64) -> Result<Arc<[u8]>, String> {
+    pub fn file(&self, path: &Path, bytes_max: u64) -> Result<Bytes, String> {
         let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = match files.get(path) {
             Some(held) => held.bytes.clone(),
@@ -58,7 +63,7 @@ impl Files {
                 if !kind.is_file() {
                     return Err("it is not a regular file".to_owned());
                 }
-                let bytes: Arc<[u8]> = read(path, bytes_max)?.into();
+                let bytes = Bytes::from(read(path, bytes_max)?);
                 let held = Held {
                     bytes: bytes.clone(),
                     bytes_max,

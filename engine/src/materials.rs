@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::Bytes;
 use penstock_config::unit::Secret;
 use penstock_plugins::build::{Materials, SecretBytes, Unreadable};
 
@@ -16,10 +17,9 @@ const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub struct Machine<'f>(pub &'f Files);
 
 impl Materials for Machine<'_> {
-    fn file(&self, path: &Path) -> Result<Vec<u8>, Unreadable> {
-        let read = self.0.file(path, FILE_BYTES_MAX);
+    fn file(&self, path: &Path) -> Result<Bytes, Unreadable> {
         let refuse = |why: String| Unreadable::new(path.display(), why);
-        read.map(|bytes| bytes.to_vec()).map_err(refuse)
+        self.0.file(path, FILE_BYTES_MAX).map_err(refuse)
     }
 
     fn secret(&self, secret: &Secret) -> Result<SecretBytes, Unreadable> {

@@ -11,6 +11,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use penstock_config::unit::{Name, Secret};
 use penstock_config::{Mistake, Report};
 
@@ -20,7 +21,7 @@ pub trait Materials: Send + Sync {
     ///
     /// # Errors
     /// There is no such file, it cannot be read, or it is too large.
-    fn file(&self, path: &Path) -> Result<Vec<u8>, Unreadable>;
+    fn file(&self, path: &Path) -> Result<Bytes, Unreadable>;
 
     /// The secret that a reference of the configuration stands for. A line break at its
     /// end is not part of it.
@@ -100,8 +101,8 @@ pub struct Given {
 }
 
 impl Materials for Given {
-    fn file(&self, path: &Path) -> Result<Vec<u8>, Unreadable> {
-        let found = self.files.get(path).cloned();
+    fn file(&self, path: &Path) -> Result<Bytes, Unreadable> {
+        let found = self.files.get(path).cloned().map(Bytes::from);
         found.ok_or_else(|| Unreadable::new(path.display(), "there is no such file"))
     }
 

@@ -1,12 +1,12 @@
 //! API keys, found by their hashes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_config::keys::Key;
-use penstock_config::unit::{Identifier, KeyHash};
+use penstock_config::unit::KeyHash;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -26,11 +26,13 @@ pub fn hash(key: &[u8]) -> KeyHash {
 /// depends on the hash of what was presented, of which nobody can choose a part, and
 /// the comparison itself takes the same time wherever two hashes differ.
 pub(super) struct Keyring {
-    /// In the order of the hashes.
+    /// Those whose hashes begin alike stand together.
     entries: Box<[Entry]>,
-    /// By the hash's first 64 bits, the first entry that has them.
-    places: HashMap<u64, usize, BuildHasherDefault<Uniform>>,
+    places: Places,
 }
+
+/// By the hash's first 64 bits, the first entry that has them.
+type Places = HashMap<u64, usize, BuildHasherDefault<Uniform>>;
 
 struct Entry {
     hash: KeyHash,
@@ -52,23 +54,30 @@ pub(super) enum KeyFault {
 pub(super) struct Twice(pub(super) Box<str>);
 
 impl Keyring {
-    pub(super) fn new<'k>(keys: impl Iterator<Item = &'k Key>) -> Result<Self, Twice> {
-        let mut entries: Vec<Entry> = keys.map(Entry::new).collect();
-        entries.sort_unstable_by_key(|entry| entry.hash);
-        let mut ids: HashMap<&str, ()> = HashMap::with_capacity(entries.len());
-        let mut places = HashMap::with_capacity_and_hasher(entries.len(), Default::default());
-        let mut last = None;
-        for (index, entry) in entries.iter().enumerate() {
-            let id = &*entry.identity.key;
-            if last.replace(entry.hash) == Some(entry.hash) || ids.insert(id, ()).is_some() {
-                return Err(Twice(id.into()));
+    pub(super) fn new(keys: impl Iterator<Item = Key>) -> Result<Self, Twice> {
+        let mut entries: Box<[Entry]> = keys.map(Entry::new).collect();
+        let places = match places(&entries) {
+            Some(places) => places,
+            None => {
+                entries.sort_unstable_by_key(|entry| entry.hash);
+                let twice = |two: &[Entry]| matches!(two, [a, b] if a.hash == b.hash);
+                if let Some([_, entry]) = entries.windows(2).find(|two| twice(two)) {
+                    return Err(Twice(entry.identity.key.clone()));
+                }
+                let places = entries.iter().enumerate().rev();
+                places
+                    .map(|(place, entry)| (prefix(&entry.hash), place))
+                    .collect()
             }
-            places.entry(prefix(&entry.hash)).or_insert(index);
+        };
+        let mut ids = HashSet::with_capacity(entries.len());
+        match entries
+            .iter()
+            .find(|entry| !ids.insert(&*entry.identity.key))
+        {
+            Some(entry) => Err(Twice(entry.identity.key.clone())),
+            None => Ok(Self { entries, places }),
         }
-        Ok(Self {
-            entries: entries.into(),
-            places,
-        })
     }
 
     /// Whose key this is, at a time since the Unix epoch.
@@ -102,26 +111,20 @@ impl Keyring {
 }
 
 impl Entry {
-    fn new(key: &Key) -> Self {
-        let consumer: Box<str> = key.consumer.as_str().into();
-        let tenant = key.tenant.as_ref().map(Identifier::as_str);
+    fn new(key: Key) -> Self {
+        let id = key.public_id().into();
+        let consumer: Box<str> = key.consumer.into();
         let metadata = key.metadata.iter();
         let metadata = metadata.map(|(name, text)| (name.as_str().into(), text.as_str().into()));
         let limits = key.limits.iter();
         let limits = limits.map(|(name, limit)| (name.as_str().into(), limit.get()));
         let identity = Identity {
-            tenant: tenant.map_or_else(|| consumer.clone(), Box::from),
+            tenant: key.tenant.map_or_else(|| consumer.clone(), Box::from),
             consumer,
-            key: key.public_id().into(),
-            roles: key.roles.iter().map(|role| role.as_str().into()).collect(),
-            models: key
-                .models
-                .as_ref()
-                .map(|globs| globs.iter().cloned().collect()),
-            routes: key
-                .routes
-                .as_ref()
-                .map(|globs| globs.iter().cloned().collect()),
+            key: id,
+            roles: key.roles.into_iter().map(Box::from).collect(),
+            models: key.models.map(|globs| globs.into_iter().collect()),
+            routes: key.routes.map(|globs| globs.into_iter().collect()),
             limits: limits.collect(),
             metadata: metadata.collect(),
         };
@@ -132,6 +135,15 @@ impl Entry {
             identity: Arc::new(identity),
         }
     }
+}
+
+/// The places of entries of which no two have hashes that begin alike, as they hardly ever
+/// do.
+fn places(entries: &[Entry]) -> Option<Places> {
+    let mut places = Places::with_capacity_and_hasher(entries.len(), Default::default());
+    let mut all = entries.iter().zip(0..);
+    let differ = all.all(|(entry, place)| places.insert(prefix(&entry.hash), place).is_none());
+    differ.then_some(places)
 }
 
 /// A hash in words: the comparison takes its time for each element, be it a byte or a
@@ -202,7 +214,7 @@ mod tests {
         let many: String = (0..1000)
             .map(|n| entry(&format!("key-{n}"), &format!("consumer: c{n}, tenant: t")))
             .collect();
-        let ring = Keyring::new(keys(&many).iter()).unwrap();
+        let ring = Keyring::new(keys(&many).into_iter()).unwrap();
         for n in 0..1000 {
             let identity = ring.find(format!("key-{n}").as_bytes(), at(0)).unwrap();
             assert_eq!(&*identity.consumer, format!("c{n}"));
@@ -231,7 +243,7 @@ mod tests {
                 )
             };
             let text: String = last.into_iter().map(entry).collect();
-            Keyring::new(keys(&text).iter()).unwrap()
+            Keyring::new(keys(&text).into_iter()).unwrap()
         };
         for order in [[0, 1, 2], [1, 0, 2], [3, 2, 0]] {
             let ring = ring(order);
@@ -246,7 +258,7 @@ mod tests {
             "k",
             "consumer: c, not_before: 1970-01-01T00:00:10Z, expires: 1970-01-01T00:00:20.5Z",
         );
-        let ring = Keyring::new(keys(&text).iter()).unwrap();
+        let ring = Keyring::new(keys(&text).into_iter()).unwrap();
         let tick = Duration::from_nanos(1);
         for (now, fault) in [
             (at(0), Some(KeyFault::NotYetValid)),
@@ -264,7 +276,7 @@ mod tests {
     fn two_keys_of_one_consumer_are_a_rotation() {
         let text = entry("old", "consumer: c, expires: 1970-01-01T00:00:20Z")
             + &entry("new", "consumer: c, not_before: 1970-01-01T00:00:10Z");
-        let ring = Keyring::new(keys(&text).iter()).unwrap();
+        let ring = Keyring::new(keys(&text).into_iter()).unwrap();
         let works = |key: &str, now| ring.find(key.as_bytes(), at(now)).is_ok();
         assert!(works("old", 5) && !works("new", 5));
         assert!(
@@ -279,7 +291,7 @@ mod tests {
         let (file, inline) = (entry("k", "consumer: a"), entry("k", "consumer: b"));
         let both = [keys(&file), keys(&inline)].concat();
         assert!(
-            Keyring::new(both.iter()).is_err(),
+            Keyring::new(both.into_iter()).is_err(),
             "one key of two consumers"
         );
         let (file, inline) = (
@@ -287,6 +299,9 @@ mod tests {
             entry("l", "consumer: b, id: x"),
         );
         let both = [keys(&file), keys(&inline)].concat();
-        assert_eq!(Keyring::new(both.iter()).err(), Some(Twice("x".into())));
+        assert_eq!(
+            Keyring::new(both.into_iter()).err(),
+            Some(Twice("x".into()))
+        );
     }
 }
