@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::route::{Fallback, Route, Target};
-use crate::unit::{ModelName, Name};
+use crate::unit::{Duration, ModelName, Name};
 use crate::upstream::{Credential, Endpoint, Upstream};
 use crate::{Config, Plugin};
 use order::{Step, steps};
@@ -372,6 +372,13 @@ impl Diff {
         if old.attempts != new.attempts {
             let (from, to) = (old.attempts.to_string(), new.attempts.to_string());
             self.note(&subject, "attempts", What::Changed { from, to });
+        }
+        if old.deadline != new.deadline {
+            let shown = |deadline: &Option<Duration>| {
+                deadline.map_or_else(|| "none".to_owned(), |time| time.to_string())
+            };
+            let (from, to) = (shown(&old.deadline), shown(&new.deadline));
+            self.note(&subject, "deadline", What::Changed { from, to });
         }
         self.fields(&subject, "retry", &old.retry, &new.retry);
     }

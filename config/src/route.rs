@@ -71,6 +71,16 @@ pub struct Route {
     /// Default: 2.
     #[serde(default)]
     pub attempts: Attempts,
+    /// Longest time from the arrival of a request's head to the beginning of its answer, as
+    /// `retry.first_token` says when that is: the arrival of the body, all attempts and all
+    /// targets of `fallback` together. Then the attempt under way ends, no other one is made,
+    /// and the client gets 504 with the code `deadline_exceeded`. An answer that has begun
+    /// takes as long as it takes. Request bodies are kept for it, with one attempt as well.
+    /// An upgrade, such as a WebSocket's, has no deadline, and it is not looked at while an
+    /// HTTP/2 upstream has stopped taking a body: that has the upstream's `timeouts` alone.
+    /// Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Duration>,
     /// What counts as a failed attempt, besides a connection that cannot be made or
     /// breaks.
     #[serde(default, skip_serializing_if = "is_default")]

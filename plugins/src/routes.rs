@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use http::request;
 use penstock_config::route::{self, Retry};
-use penstock_config::unit::{ModelName, Name};
+use penstock_config::unit::{Duration, ModelName, Name};
 use penstock_config::{Config, Plugin};
 
 use crate::build::{BuildError, Cause, Materials, PluginError};
@@ -183,6 +183,7 @@ pub struct Route {
     fallback: Box<[Target]>,
     attempts: usize,
     retry: Retry,
+    deadline: Option<Duration>,
     needs_model: bool,
 }
 
@@ -214,6 +215,7 @@ impl Route {
             fallback,
             attempts: route.attempts.get(),
             retry: route.retry.clone(),
+            deadline: route.deadline,
             needs_model: renames || !route.matches.models.is_empty(),
         })
     }
@@ -252,6 +254,11 @@ impl Route {
     /// What counts as a failed attempt.
     pub fn retry(&self) -> &Retry {
         &self.retry
+    }
+
+    /// Longest time from a request's head to the beginning of its answer.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.deadline
     }
 
     /// How many endpoints may be tried for one request, at least one.

@@ -138,9 +138,12 @@ fn routes_come_go_and_change() {
     assert_eq!(
         told(
             "{ name: all, split: [{ upstream: stable }] }",
-            "{ name: all, split: [{ upstream: stable }], fallback: [{ upstream: canary, model: m }] }"
+            "{ name: all, split: [{ upstream: stable }], fallback: [{ upstream: canary, model: m }], deadline: 30s }"
         ),
-        ["route `all`: fallback none → canary as m"]
+        [
+            "route `all`: fallback none → canary as m",
+            "route `all`: deadline none → 30s",
+        ]
     );
     assert_eq!(
         told("{ exact: /v1/models }", "{ prefix: /v1/models }"),

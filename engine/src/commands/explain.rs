@@ -40,6 +40,9 @@ impl Display for Explained<'_> {
                 writeln!(f, "  then to {}", To(generation, target))?;
             }
             attempts(f, route)?;
+            if let Some(time) = route.deadline() {
+                writeln!(f, "  deadline: an answer begins within {time}")?;
+            }
             if let Some(drains) = drains {
                 let Drain {
                     time,

@@ -161,7 +161,7 @@ pub(super) async fn failure(
             outcome: Outcome::Refused,
             refusal: Some(refusal),
         },
-        None => classify(error),
+        None => classify(error, ctx.is_over() && !ctx.attempts.answered),
     };
     ctx.outcome = Some(failure.outcome);
     ctx.reason = Some(error.to_string());
@@ -219,16 +219,17 @@ async fn end_stream(session: &mut Session, ctx: &mut Context, refusal: &Refusal)
     }
 }
 
-fn classify(error: &Error) -> Failure {
-    if attempt::is_late(error) {
-        return by_upstream(&ErrorType::ReadTimedout);
+/// `is_over` says that the request's deadline has passed before an answer began.
+fn classify(error: &Error, is_over: bool) -> Failure {
+    if attempt::is_late(error) || attempt::is_overdue(error) {
+        return by_upstream(&ErrorType::ReadTimedout, is_over);
     }
     if let ErrorType::HTTPStatus(status) = error.etype() {
         return answered(*status);
     }
     match error.esource() {
         ErrorSource::Downstream => by_client(error.etype()),
-        ErrorSource::Upstream => by_upstream(error.etype()),
+        ErrorSource::Upstream => by_upstream(error.etype(), is_over),
         ErrorSource::Internal | ErrorSource::Unset => told(
             Outcome::Internal,
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -302,8 +303,21 @@ fn by_client(cause: &ErrorType) -> Failure {
     }
 }
 
-fn by_upstream(cause: &ErrorType) -> Failure {
+fn by_upstream(cause: &ErrorType, is_over: bool) -> Failure {
     match cause {
+        ErrorType::ConnectTimedout
+        | ErrorType::TLSHandshakeTimedout
+        | ErrorType::ReadTimedout
+        | ErrorType::WriteTimedout
+            if is_over =>
+        {
+            told(
+                Outcome::UpstreamTimeout,
+                StatusCode::GATEWAY_TIMEOUT,
+                "deadline_exceeded",
+                "No upstream server began to answer in time.",
+            )
+        }
         ErrorType::ConnectTimedout
         | ErrorType::TLSHandshakeTimedout
         | ErrorType::ReadTimedout

@@ -38,10 +38,15 @@ const UNWELCOME: ErrorType = ErrorType::new("UnwelcomeAnswer");
 
 const LATE: ErrorType = ErrorType::new("FirstTokenTimedout");
 
+const OVERDUE: ErrorType = ErrorType::new("DeadlineExceeded");
+
 /// The peer for the next try.
 pub(super) fn next_peer(session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
     // The try before has ended: it is not in flight while the next endpoint is chosen.
     ctx.attempts.flight = None;
+    if ctx.is_over() {
+        return Err(overdue());
+    }
     if let Some(Next::Target(place)) = ctx.attempts.next.take() {
         target::fall_back(session, ctx, place);
     }
@@ -101,28 +106,35 @@ fn depart(
     peer
 }
 
-/// Bounds the time of an attempt that another one may follow.
+/// Bounds the time of an attempt: that of one that another one may follow, and what is left
+/// for all of them.
 fn limit_time(ctx: &mut Context, peer: &mut HttpPeer, now: Duration) {
     let Some(hold) = ctx.hold.clone() else { return };
     let limit = ctx.route().and_then(|route| route.retry().first_token);
     let limit = limit
         .filter(|_| ctx.has_attempt_left())
         .map(unit::Duration::get);
-    if let Some(limit) = limit {
-        // The deadline is not looked at before there is a connection.
-        for timeout in [
-            &mut peer.options.connection_timeout,
-            &mut peer.options.total_connection_timeout,
-        ] {
-            *timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
-        }
+    let end = ctx.deadline();
+    if limit.is_none() && end.is_none() {
+        return hold.begin(None, None);
+    }
+    let shorten = |timeout: &mut Option<Duration>, limit: Duration| {
+        *timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
+    };
+    let begun = Instant::now();
+    let left = end.map(|end| end.saturating_duration_since(begun));
+    if let Some(limit) = limit.into_iter().chain(left).min() {
+        // The deadlines are not looked at before there is a connection.
+        shorten(&mut peer.options.connection_timeout, limit);
+        shorten(&mut peer.options.total_connection_timeout, limit);
     }
     let retries = limit.and_then(|_| target::price(ctx, now));
     ctx.attempts.has_price = retries.is_some();
-    hold.begin(limit.map(|limit| Deadline {
-        at: Instant::now() + limit,
+    let deadline = limit.map(|limit| Deadline {
+        at: begun + limit,
         retries,
-    }));
+    });
+    hold.begin(deadline, end);
 }
 
 /// A connection is there, new or reused.
@@ -157,12 +169,13 @@ pub(super) fn failed(
     reused: bool,
 ) -> Box<Error> {
     let late = is_late(&error);
+    let overdue = is_overdue(&error);
     let by_upstream = *error.esource() == ErrorSource::Upstream || late;
     if let Some(upstream) = ctx.upstream() {
         let metrics = &upstream.metrics;
         match error.etype() {
             etype if *etype == UNWELCOME => metrics.bad_answer.inc(),
-            _ if late => metrics.late.inc(),
+            _ if late || overdue => metrics.late.inc(),
             _ if by_upstream => metrics.failed.inc(),
             _ => {}
         }
@@ -172,7 +185,9 @@ pub(super) fn failed(
         && (matches!(error.retry, RetryType::ReusedOnly)
             || matches!(error.etype(), ErrorType::WriteError));
     let now = clock::now();
-    if by_upstream && !was_closed {
+    // One that had all of the time is to blame that it is over.
+    let is_to_blame = by_upstream && !was_closed || overdue && ctx.attempts.made == 1;
+    if is_to_blame {
         judge(ctx, Verdict::Bad, &error, now);
     }
     let decided = ctx.attempts.next.take();
@@ -335,6 +350,15 @@ pub(super) fn late() -> Box<Error> {
 
 pub(super) fn is_late(error: &Error) -> bool {
     *error.etype() == LATE
+}
+
+/// The time for all attempts is over.
+pub(super) fn overdue() -> Box<Error> {
+    Error::explain(OVERDUE, "no answer had begun at the deadline")
+}
+
+pub(super) fn is_overdue(error: &Error) -> bool {
+    *error.etype() == OVERDUE
 }
 
 /// Keeps what became of an attempt that is followed by another one.

@@ -156,6 +156,17 @@ impl Context {
         self.route().map_or(1, Route::attempts)
     }
 
+    /// When the answer must have begun.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let time = self.route()?.deadline()?;
+        Some(self.started + time.get())
+    }
+
+    /// Whether the time for an answer to begin is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.deadline().is_some_and(|end| end <= Instant::now())
+    }
+
     /// Whether the attempt under way may be followed by another one.
     pub(super) fn has_attempt_left(&self) -> bool {
         self.attempts.counted + 1 < self.attempts_max()

@@ -49,6 +49,8 @@ struct State {
     keeps_head: bool,
     /// When the attempt under way is over, if its answer has not begun.
     deadline: Option<Deadline>,
+    /// When the request is over, if no answer has begun.
+    end: Option<Instant>,
     /// What the next attempt is played, if that is not the same as before.
     pieces: Option<Box<[Bytes]>>,
     /// The client has gone: what became of the answer that is read on, so far.
@@ -62,11 +64,12 @@ pub(super) struct Deadline {
 }
 
 impl Hold {
-    /// An attempt begins.
-    pub(super) fn begin(&self, deadline: Option<Deadline>) {
+    /// An attempt begins, of a request that has time until its `end`.
+    pub(super) fn begin(&self, deadline: Option<Deadline>, end: Option<Instant>) {
         let mut state = self.0.lock();
         state.keeps_head = false;
         state.deadline = deadline;
+        state.end = end;
     }
 
     /// The body is this from the next attempt on.
@@ -84,6 +87,7 @@ impl Hold {
         let mut state = self.0.lock();
         state.keeps_head = false;
         state.deadline = None;
+        state.end = None;
     }
 
     /// The client has gone, and the answer is read on.
@@ -99,15 +103,24 @@ impl Hold {
         self.0.lock().keeps_head
     }
 
+    /// The first of the deadlines.
     fn deadline(&self) -> Option<Instant> {
-        self.0.lock().deadline.as_ref().map(|deadline| deadline.at)
+        let state = self.0.lock();
+        let attempt = state.deadline.as_ref().map(|deadline| deadline.at);
+        attempt.into_iter().chain(state.end).min()
     }
 
-    /// The deadline has passed: whether that ends the attempt. If not, it goes on without.
-    fn ends(&self) -> bool {
-        let deadline = self.0.lock().deadline.take();
-        let allow = |retries: Arc<Retries>| retries.spend(Instant::now());
-        deadline.is_some_and(|deadline| deadline.retries.is_none_or(allow))
+    /// A deadline has passed: what ends the attempt. If nothing does, it goes on without.
+    fn ends(&self) -> Option<Box<Error>> {
+        let now = Instant::now();
+        let mut state = self.0.lock();
+        if state.end.is_some_and(|end| end <= now) {
+            return Some(attempt::overdue());
+        }
+        let deadline = state.deadline.take()?;
+        drop(state);
+        let allow = |retries: Arc<Retries>| retries.spend(now);
+        deadline.retries.is_none_or(allow).then(attempt::late)
     }
 }
 
@@ -331,14 +344,17 @@ impl Replay {
                 Err(error) => error,
             }
         });
-        let Some(deadline) = hold.deadline() else {
-            return leaving.await;
-        };
-        match tokio::time::timeout_at(deadline.into(), &mut leaving).await {
-            Ok(error) => error,
-            Err(_) if hold.ends() => attempt::late(),
-            Err(_) => leaving.await,
+        while let Some(deadline) = hold.deadline() {
+            match tokio::time::timeout_at(deadline.into(), &mut leaving).await {
+                Ok(error) => return error,
+                Err(_) => {
+                    if let Some(error) = hold.ends() {
+                        return error;
+                    }
+                }
+            }
         }
+        leaving.await
     }
 
     fn next_piece(&mut self) -> Option<Bytes> {
@@ -483,7 +499,7 @@ impl server::Session for Replay {
         }
         if self.gone.is_none() {
             let error = self.over().await;
-            if attempt::is_late(&error) {
+            if attempt::is_late(&error) || attempt::is_overdue(&error) {
                 return Err(error);
             }
             self.leave(error)?;

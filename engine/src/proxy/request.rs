@@ -154,10 +154,12 @@ fn look_up(
 }
 
 /// A body is read whole if the route needs it, if it may have to be sent twice, or if a
-/// replay has to stand in for its client, which is old or may leave early.
+/// replay has to stand in for its client: for a deadline, for one that may leave early, and
+/// for one that is so old.
 fn wants_body(ctx: &Context, route: &Route, session: &mut Session) -> bool {
     let drains = ctx.generation.drains(Some(route.index())).is_some();
-    let is_replayed = (route.attempts() > 1 || drains) && !session.is_upgrade_req();
+    let is_replayed = route.attempts() > 1 || route.deadline().is_some() || drains;
+    let is_replayed = is_replayed && !session.is_upgrade_req();
     let is_old = session.req_header().version < Version::HTTP_11;
     (route.needs_body() || is_replayed || is_old) && !session.is_body_empty()
 }

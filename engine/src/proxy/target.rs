@@ -42,9 +42,10 @@ pub(super) fn begin(session: &mut Session, ctx: &mut Context, target: Target) {
     let head = session.req_header();
     let is_special = head.version < Version::HTTP_11 || head.method == Method::HEAD;
     let drains = ctx.generation.drains(ctx.route).is_some();
-    if (http2 && is_special || drains) && session.is_body_empty() && !session.is_upgrade_req() {
+    let is_watched = http2 && is_special || ctx.deadline().is_some() || drains;
+    if is_watched && session.is_body_empty() && !session.is_upgrade_req() {
         // There is nothing to play, but what such a client cannot take is to be kept from
-        // it, and its leaving from Pingora.
+        // it, its leaving from Pingora, and the time is to be looked at.
         replay::install(session, ctx, [].into());
     }
 }
@@ -80,7 +81,8 @@ fn aim(session: &mut Session, ctx: &mut Context, target: Target) {
             edits.add(edit);
         }
         let route = ctx.route();
-        let is_timed = route.is_some_and(|route| route.retry().first_token.is_some());
+        let is_timed = route
+            .is_some_and(|route| route.retry().first_token.is_some() || route.deadline().is_some());
         let is_last = route.is_none_or(|route| route.fallback().is_empty());
         let pieces = body.edited(&edits, is_timed.then_some(replay::PIECES_MAX));
         if is_last {
@@ -98,7 +100,7 @@ fn aim(session: &mut Session, ctx: &mut Context, target: Target) {
 /// Where the request goes now that an attempt has failed, if it may go anywhere. It is paid
 /// for from the budget of the upstream that it goes to, unless that is done already.
 pub(super) fn next(ctx: &mut Context, now: Duration, is_paid: bool) -> Option<Next> {
-    if !ctx.has_attempt_left() {
+    if ctx.is_over() || !ctx.has_attempt_left() {
         return None;
     }
     let failed = ctx.attempts.endpoint.as_ref();

@@ -59,7 +59,7 @@ routes:
     chain: [{ headers: { request: [{ set: { x-m: "{model}" } }], response: [{ remove: server }] } }]
     sticky: { header: X-User }
     split: [{ upstream: stable, weight: 95 }, { upstream: canary, weight: 5, model: new }]
-  - { name: timed, match: { path: { exact: /t }, countries: [DE, FR] }, split: [{ upstream: stable }], fallback: [{ upstream: canary }], attempts: 3, retry: { statuses: [], first_token: 2s } }
+  - { name: timed, match: { path: { exact: /t }, countries: [DE, FR] }, split: [{ upstream: stable }], fallback: [{ upstream: canary }], attempts: 3, deadline: 90s, retry: { statuses: [], first_token: 2s } }
   - { name: paid, match: { path: { exact: /p } }, split: [{ upstream: stable }], attempts: 1, on_disconnect: { drain: { time: 9s } } }
   - { name: all, split: [{ upstream: stable }], attempts: 1 }
 "#;
@@ -91,6 +91,7 @@ route `timed`
   then to upstream `canary`
   attempts: 3
   another after: a failed connection, no first token in 2s
+  deadline: an answer begins within 90s
 route `paid`
   matches path /p
   plugin 1: request_id, runs at: tag

@@ -51,6 +51,7 @@ mod cli;
 mod client_gone;
 mod crash;
 mod credentials;
+mod deadline;
 mod diff;
 mod disconnect;
 mod drain;
