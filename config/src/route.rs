@@ -13,8 +13,10 @@ use crate::unit::{
 use crate::upstream::Affinity;
 
 mod disconnect;
+mod shadow;
 
 pub use disconnect::{Drain, OnDisconnect};
+pub use shadow::Shadow;
 
 /// One rule: what it matches, and where that goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -93,6 +95,9 @@ pub struct Route {
     /// once its client has gone, and counts as `client_gone`. Default: `cancel`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub on_disconnect: OnDisconnect,
+    /// Another upstream that gets a copy of some of the requests. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow>,
 }
 
 /// What counts as a failed attempt, besides a connection that fails, and a stream of a

@@ -21,6 +21,7 @@ use crate::files::{Files, Seen};
 use crate::materials::Machine;
 use crate::names::{self, Answer};
 use crate::retries::Retries;
+use crate::shadows::Shadows;
 use crate::telemetry::{Held, RouteMetrics, Telemetry};
 use crate::tls::{self, Acceptors, CertificateError};
 use crate::transport::Transport;
@@ -42,6 +43,8 @@ pub struct Generation {
     moves: AtomicU64,
     /// By route; none for those that leave the upstream when the client has gone.
     drains: Box<[Option<Arc<Drains>>]>,
+    /// By route; none for those whose requests are not copied.
+    shadows: Box<[Option<Arc<Shadows>>]>,
     /// By route, found when they are first asked for.
     metrics: Box<[OnceLock<Arc<RouteMetrics>>]>,
     telemetry: Arc<Telemetry>,
@@ -90,12 +93,13 @@ impl Generation {
             metrics: routes.iter().map(|_| OnceLock::new()).collect(),
             telemetry: Arc::clone(telemetry),
             _alive: Held::new(&telemetry.generations_alive),
+            drains: drains(&config, telemetry, shared),
+            shadows: shadows(&config, &routes, telemetry, shared),
             routes,
             files: files.seen(),
             acceptors,
             moves: AtomicU64::new(0),
             upstreams: upstreams.into(),
-            drains: drains(&config, telemetry, shared),
             config,
         })
     }
@@ -118,6 +122,11 @@ impl Generation {
     /// How a route's answers are read on whose clients have gone, if they are.
     pub fn drains(&self, route: Option<usize>) -> Option<&Arc<Drains>> {
         self.drains.get(route?)?.as_ref()
+    }
+
+    /// Which of a route's requests are copied, if any are.
+    pub fn shadows(&self, route: Option<usize>) -> Option<&Arc<Shadows>> {
+        self.shadows.get(route?)?.as_ref()
     }
 
     /// All upstreams, in the order of their names.
@@ -198,6 +207,23 @@ fn drains(config: &Config, telemetry: &Telemetry, shared: &Shared) -> Box<[Optio
         }
     });
     drains.collect()
+}
+
+fn shadows(
+    config: &Config,
+    routes: &RouteTable,
+    telemetry: &Telemetry,
+    shared: &Shared,
+) -> Box<[Option<Arc<Shadows>>]> {
+    let routes = config.routes.iter().zip(routes);
+    let shadows = routes.map(|(written, route)| {
+        let (settings, target) = written.shadow.as_ref().zip(route.shadow())?;
+        let name = route.name().as_str();
+        let metrics = telemetry.shadows(name, settings.upstream.as_str());
+        let shadows = Shadows::new(name, settings, target, metrics, shared);
+        Some(Arc::new(shadows))
+    });
+    shadows.collect()
 }
 
 /// Why a valid configuration could not be built.

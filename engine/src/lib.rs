@@ -25,6 +25,7 @@ pub mod places;
 pub mod proxy;
 pub mod retries;
 pub mod server;
+pub mod shadows;
 pub mod telemetry;
 pub mod tls;
 pub mod transport;

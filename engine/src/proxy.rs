@@ -31,6 +31,7 @@ mod held;
 mod replay;
 mod request;
 mod respond;
+mod shadow;
 mod stored;
 mod target;
 mod unavailable;
@@ -42,12 +43,17 @@ pub use context::Context;
 pub struct Proxy {
     live: Arc<Live>,
     telemetry: Arc<Telemetry>,
+    shadows: Arc<shadow::Connections>,
 }
 
 impl Proxy {
     /// A proxy that serves the generation in force.
     pub fn new(live: Arc<Live>, telemetry: Arc<Telemetry>) -> Self {
-        Proxy { live, telemetry }
+        Proxy {
+            live,
+            telemetry,
+            shadows: Arc::default(),
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod named;
 mod reloads;
 mod rings;
 mod routes;
+mod shadows;
 mod upstreams;
 
 use crate::clock;
@@ -37,6 +38,8 @@ pub use reloads::Reloads;
 use rings::Rings;
 pub use routes::RouteMetrics;
 use routes::Routes;
+use shadows::ShadowFamilies;
+pub use shadows::ShadowMetrics;
 pub use upstreams::UpstreamMetrics;
 use upstreams::Upstreams;
 
@@ -82,6 +85,7 @@ pub struct Telemetry {
     key_set_fetches: IntCounterVec,
     key_set_fetched_at: IntGaugeVec,
     routes: Routes,
+    shadows: ShadowFamilies,
     upstreams: Upstreams,
 }
 
@@ -142,6 +146,7 @@ impl Telemetry {
                 &["url"],
             )?,
             routes,
+            shadows: ShadowFamilies::new(&families)?,
             upstreams: Upstreams::new(&families)?,
             registry,
         })
@@ -163,6 +168,11 @@ impl Telemetry {
         self.drains.open().get()
     }
 
+    /// The handles of a route's copies for an upstream, likewise.
+    pub fn shadows(&self, route: &str, upstream: &str) -> Arc<ShadowMetrics> {
+        self.shadows.of(route, upstream)
+    }
+
     /// The handles of an upstream, likewise.
     pub fn upstream(&self, name: &str) -> Arc<UpstreamMetrics> {
         self.upstreams.of(name)
@@ -173,6 +183,7 @@ impl Telemetry {
     pub fn forget_gone(&self) {
         self.routes.forget_gone();
         self.drains.forget_gone();
+        self.shadows.forget_gone();
         self.upstreams.forget_gone();
     }
 
@@ -288,9 +299,9 @@ impl Families<'_> {
         Ok(gauges)
     }
 
-    fn seconds(&self, name: &str, help: &str) -> prometheus::Result<HistogramVec> {
+    fn seconds(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
         let options = HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec());
-        let histograms = HistogramVec::new(options, &["route"])?;
+        let histograms = HistogramVec::new(options, labels)?;
         self.0.register(Box::new(histograms.clone()))?;
         Ok(histograms)
     }

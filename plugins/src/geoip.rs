@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use bytes::Bytes;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ const LOOKED_AT: usize = 1_000;
 const CODE: [PathElement<'_>; 2] = [PathElement::Key("country"), PathElement::Key("iso_code")];
 
 /// Knows the countries of addresses.
-pub struct Countries(Reader<Vec<u8>>);
+pub struct Countries(Reader<Bytes>);
 
 impl Countries {
     /// The database that a configuration names. One that has not changed is kept in memory
@@ -45,10 +46,10 @@ impl Countries {
     ///
     /// # Errors
     /// Why it cannot be used, in words.
-    pub fn new(bytes: Vec<u8>) -> Result<Self, String> {
+    pub fn new(bytes: impl Into<Bytes>) -> Result<Self, String> {
         let unfit =
             |error: MaxMindDbError| format!("it is no database in MaxMind's format: {error}");
-        let countries = Self(Reader::from_source(bytes).map_err(unfit)?);
+        let countries = Self(Reader::from_source(bytes.into()).map_err(unfit)?);
         let networks = countries.0.networks(WithinOptions::default());
         for network in networks.map_err(unfit)?.take(LOOKED_AT) {
             let code: Option<&str> = network.and_then(|n| n.decode_path(&CODE)).map_err(unfit)?;

@@ -184,6 +184,7 @@ pub struct Route {
     attempts: usize,
     retry: Retry,
     deadline: Option<Duration>,
+    shadow: Option<Target>,
     needs_model: bool,
 }
 
@@ -200,12 +201,20 @@ impl Route {
             vec![BuildError { route, cause }]
         };
         let split = split(route, upstreams, shared).map_err(refuse)?;
+        let built = |upstream: &Name, model: &Option<ModelName>| {
+            target(upstream, model.as_ref(), upstreams).map_err(refuse)
+        };
         let fallback = route.fallback.iter();
-        let fallback = fallback.map(|to| target(&to.upstream, to.model.as_ref(), upstreams));
-        let fallback: Box<[_]> = fallback.collect::<Result<_, _>>().map_err(refuse)?;
+        let fallback = fallback.map(|to| built(&to.upstream, &to.model));
+        let fallback: Box<[_]> = fallback.collect::<Result<_, _>>()?;
+        let shadow = route.shadow.as_ref();
+        let shadow = shadow
+            .map(|to| built(&to.upstream, &to.model))
+            .transpose()?;
         let renames = split
             .targets()
             .chain(&fallback)
+            .chain(&shadow)
             .any(|target| target.model.is_some());
         Ok(Self {
             name: Arc::new(route.name.clone()),
@@ -216,6 +225,7 @@ impl Route {
             attempts: route.attempts.get(),
             retry: route.retry.clone(),
             deadline: route.deadline,
+            shadow,
             needs_model: renames || !route.matches.models.is_empty(),
         })
     }
@@ -259,6 +269,11 @@ impl Route {
     /// Longest time from a request's head to the beginning of its answer.
     pub fn deadline(&self) -> Option<Duration> {
         self.deadline
+    }
+
+    /// Where copies of some requests go, if any do.
+    pub fn shadow(&self) -> Option<&Target> {
+        self.shadow.as_ref()
     }
 
     /// How many endpoints may be tried for one request, at least one.

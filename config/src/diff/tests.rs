@@ -61,6 +61,26 @@ fn another_database_of_countries_is_told() {
 }
 
 #[test]
+fn what_becomes_of_requests_is_told() {
+    let all = |rest: &str| {
+        let base = "name: all, split: [{ upstream: stable }]";
+        told(base, &format!("{base}, {rest}"))
+    };
+    assert_eq!(
+        all("on_disconnect: drain"),
+        [
+            "route `all`: on_disconnect cancel → { drain: { bytes: 16MiB, concurrent: 1000, time: 5m } }"
+        ]
+    );
+    assert_eq!(
+        all("shadow: { upstream: canary, percent: 5 }"),
+        [
+            "route `all`: shadow added ({ answer: 16MiB, body: 1MiB, concurrent: 32, percent: 5, timeout: 2m, upstream: canary })"
+        ]
+    );
+}
+
+#[test]
 fn weights_are_told_together() {
     assert_eq!(
         told(

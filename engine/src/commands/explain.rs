@@ -29,6 +29,7 @@ impl Display for Explained<'_> {
             writeln!(f, "  matches {}", Matched(&written.matches))?;
             chain(f, route.chain())?;
             let drains = generation.drains(Some(route.index()));
+            let shadows = generation.shadows(Some(route.index()));
             writeln!(f, "  body: {}", body(route, drains.is_some()))?;
             for (percent, target) in route.router().targets() {
                 writeln!(f, "  {} to {}", Percent(percent), To(generation, target))?;
@@ -38,6 +39,10 @@ impl Display for Explained<'_> {
             }
             for target in route.fallback() {
                 writeln!(f, "  then to {}", To(generation, target))?;
+            }
+            if let Some(shadows) = shadows {
+                let (share, to) = (shadows.settings.percent, To(generation, &shadows.target));
+                writeln!(f, "  {share} % also to {to}, whose answer is thrown away")?;
             }
             attempts(f, route)?;
             if let Some(time) = route.deadline() {
@@ -91,6 +96,7 @@ fn body(route: &Route, drains: bool) -> &'static str {
     match (route.needs_body(), route.attempts()) {
         (true, _) => "read whole before it is sent",
         (false, 1) if drains => "kept since its client may leave",
+        (false, 1) if route.shadow().is_some() => "kept since it may be copied",
         (false, 1) => "streams through",
         (false, _) => "kept for another attempt",
     }

@@ -241,7 +241,7 @@ fn may_repeat(ctx: &Context, session: &mut Session) -> bool {
 }
 
 /// What a status says of how its endpoint does.
-fn verdict(status: u16) -> Verdict {
+pub(super) fn verdict(status: u16) -> Verdict {
     match status {
         500 | 502..=504 => Verdict::Bad,
         429 => Verdict::Unclear,

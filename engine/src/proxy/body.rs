@@ -97,6 +97,25 @@ impl Body {
         joined
     }
 
+    /// As the client sent it, or as it is sent if it is a copy; none is empty.
+    pub(super) fn pieces(&self) -> &[Bytes] {
+        &self.pieces
+    }
+
+    /// What is sent of it with these changes, as a body of its own in the same memory.
+    pub(super) fn copy(&self, edits: &BodyEdits) -> Body {
+        let pieces = edits.apply(&self.pieces);
+        let len = pieces.iter().map(Bytes::len).sum();
+        let mut kept = Kept::new(&self._kept.gauge);
+        kept.add(len);
+        Body {
+            pieces,
+            len,
+            sent_len: len,
+            _kept: kept,
+        }
+    }
+
     /// What is sent of it: its pieces with these changes, none of them empty, and copied
     /// into one if there are more than `pieces_max`.
     pub(super) fn edited(&mut self, edits: &BodyEdits, pieces_max: Option<usize>) -> Box<[Bytes]> {

@@ -1,13 +1,14 @@
 //! Who is known by what: the client's credentials stay here, the upstream's are put in
 //! their place, and do not come back.
 
+use http::header::COOKIE;
 use http::{HeaderMap, HeaderName};
 use penstock_config::credential_headers;
 use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::context::Context;
-use crate::upstream::Credentials;
+use crate::upstream::{Credentials, Upstream};
 
 /// Key of the credential's name in the access log.
 const NOTE: &str = "credential";
@@ -51,6 +52,21 @@ pub(super) fn forget(ctx: &mut Context) {
     if ctx.attempts.credential.take().is_some() {
         ctx.exchange.retract(NOTE);
     }
+}
+
+/// Takes everything out of a head that a client may be known by, and puts in what this
+/// upstream knows the proxy by, if it does.
+pub(super) fn replace(upstream: &Upstream, head: &mut RequestHeader) -> Result<()> {
+    let credentials = upstream.credentials.as_ref();
+    let own = credentials.map(Credentials::headers).unwrap_or_default();
+    for name in HEADERS.iter().chain(own).chain([&COOKIE]) {
+        head.remove_header(name);
+    }
+    if let Some(credentials) = credentials {
+        let (name, value) = credentials.pick().header();
+        head.insert_header(name, value)?;
+    }
+    Ok(())
 }
 
 /// Takes what an upstream repeats of its credential out of the answer's head.

@@ -17,7 +17,7 @@ use pingora_proxy::Session;
 
 use super::body::{self, Body, ReadError};
 use super::context::Context;
-use super::{Proxy, respond, stored, target};
+use super::{Proxy, respond, shadow, stored, target};
 
 /// Why a request goes no further.
 enum Stop {
@@ -121,6 +121,7 @@ async fn examine(
     {
         return Ok(Some(entry));
     }
+    shadow::cast(proxy, session, ctx);
     target::begin(session, ctx, chosen.clone());
     Ok(None)
 }
@@ -153,15 +154,15 @@ fn look_up(
     Ok(None)
 }
 
-/// A body is read whole if the route needs it, if it may have to be sent twice, or if a
-/// replay has to stand in for its client: for a deadline, for one that may leave early, and
-/// for one that is so old.
+/// A body is read whole if the route needs it, if it may have to be sent twice or to two
+/// upstreams, or if a replay has to stand in for its client: for a deadline, for one that may
+/// leave early, and for one that is so old.
 fn wants_body(ctx: &Context, route: &Route, session: &mut Session) -> bool {
     let drains = ctx.generation.drains(Some(route.index())).is_some();
     let is_replayed = route.attempts() > 1 || route.deadline().is_some() || drains;
-    let is_replayed = is_replayed && !session.is_upgrade_req();
+    let is_kept = (is_replayed || route.shadow().is_some()) && !session.is_upgrade_req();
     let is_old = session.req_header().version < Version::HTTP_11;
-    (route.needs_body() || is_replayed || is_old) && !session.is_body_empty()
+    (route.needs_body() || is_kept || is_old) && !session.is_body_empty()
 }
 
 /// Reads the body into the context, and what is to be known of it into the exchange.

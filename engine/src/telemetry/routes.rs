@@ -89,10 +89,12 @@ impl Routes {
         let durations = families.seconds(
             "request_duration_seconds",
             "From the request's head to the answer's end",
+            &["route"],
         )?;
         let first_bytes = families.seconds(
             "first_byte_seconds",
             "From the request's head to the first byte of the answer's body",
+            &["route"],
         )?;
         let outcomes = families.counters(
             "outcomes_total",

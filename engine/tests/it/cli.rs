@@ -61,6 +61,7 @@ routes:
     split: [{ upstream: stable, weight: 95 }, { upstream: canary, weight: 5, model: new }]
   - { name: timed, match: { path: { exact: /t }, countries: [DE, FR] }, split: [{ upstream: stable }], fallback: [{ upstream: canary }], attempts: 3, deadline: 90s, retry: { statuses: [], first_token: 2s } }
   - { name: paid, match: { path: { exact: /p } }, split: [{ upstream: stable }], attempts: 1, on_disconnect: { drain: { time: 9s } } }
+  - { name: copied, match: { path: { exact: /c } }, split: [{ upstream: stable }], attempts: 1, shadow: { upstream: canary, percent: 7, model: new } }
   - { name: all, split: [{ upstream: stable }], attempts: 1 }
 "#;
     let rest = format!("geoip: {{ file: {COUNTRIES} }}{rest}");
@@ -99,6 +100,13 @@ route `paid`
   100 % to upstream `stable`
   attempts: 1
   clients that leave: the answer is read on for 9s and 16MiB at most, 1000 at a time
+route `copied`
+  matches path /c
+  plugin 1: request_id, runs at: tag
+  body: read whole before it is sent
+  100 % to upstream `stable`
+  7 % also to upstream `canary` as model new, whose answer is thrown away
+  attempts: 1
 route `all`
   matches every request
   plugin 1: request_id, runs at: tag

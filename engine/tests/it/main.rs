@@ -74,6 +74,7 @@ mod reuse;
 mod rollback;
 mod routes;
 mod secrets;
+mod shadow;
 mod split;
 mod streaming;
 mod tls;

@@ -31,6 +31,9 @@ pub(super) fn check(routes: &[Route], root: &Node<'_>, found: &mut Found) {
         }
         targets(route, node, &upstreams, found);
         fallback(route, node, found);
+        if let (Some(shadow), Some(node)) = (&route.shadow, node.get("shadow")) {
+            refers(&shadow.upstream, node, &upstreams, found);
+        }
     }
     reached(routes.iter().zip(nodes()), found);
 }
@@ -81,22 +84,27 @@ fn targets(route: &Route, node: &Node<'_>, upstreams: &Names<'_>, found: &mut Fo
 /// Each name is one of an upstream.
 fn known<'a>(
     names: impl Iterator<Item = &'a Name>,
-    targets: Option<&Node>,
+    targets: Option<&Node<'_>>,
     upstreams: &Names<'_>,
     found: &mut Found,
 ) {
     let targets = targets.into_iter().flat_map(Node::items);
-    for (name, node) in names.zip(targets) {
-        let Some(node) = node.get("upstream").filter(|_| !found.is_full()) else {
-            continue;
-        };
-        if let Some(hint) = upstreams.hint_for(name.as_str()) {
-            found.at(
-                node.mark,
-                format!("no upstream is named `{name}`"),
-                Some(hint),
-            );
-        }
+    for (name, target) in names.zip(targets) {
+        refers(name, target, upstreams, found);
+    }
+}
+
+/// The upstream of a target must be there.
+fn refers(name: &Name, target: &Node<'_>, upstreams: &Names<'_>, found: &mut Found) {
+    let Some(node) = target.get("upstream").filter(|_| !found.is_full()) else {
+        return;
+    };
+    if let Some(hint) = upstreams.hint_for(name.as_str()) {
+        found.at(
+            node.mark,
+            format!("no upstream is named `{name}`"),
+            Some(hint),
+        );
     }
 }
 

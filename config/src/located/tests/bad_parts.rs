@@ -283,6 +283,27 @@ fn clients_that_leave() {
 }
 
 #[test]
+fn copies() {
+    let route = |shadow: &str| {
+        format!(
+            "{UPSTREAM}routes:\n  - name: r\n    split: [{{ upstream: a }}]\n    shadow: {shadow}\n"
+        )
+    };
+    expect(
+        &route("{ upstream: b, percent: 1 }"),
+        &[(6, 25, "no upstream is named `b`")],
+    );
+    expect(
+        &route("{ upstream: a, percent: 101 }"),
+        &[(6, 37, "write 0 to 100")],
+    );
+    expect(
+        &route("{ upstream: a }"),
+        &[(6, 5, "the key `percent` is missing")],
+    );
+}
+
+#[test]
 fn targets() {
     let split = |split: &str| {
         format!(
