@@ -11,24 +11,31 @@
 //! could be made, or a reused one turned out to be closed.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use penstock_config::unit::Percent;
 use prometheus::IntCounter;
 
-/// Retries that are saved up at most, and there at the start.
-const SAVED_MAX: f64 = 10.0;
+/// What one retry is, in the parts in which they are earned.
+const RETRY: u32 = 100;
 
-/// Retries in a second that are allowed whatever was earned.
-const ALWAYS_PER_SECOND: f64 = 10.0;
+/// Parts of retries that are saved up at most, and there at the start.
+const SAVED_MAX: u32 = 10 * RETRY;
+
+/// Parts of retries in a millisecond that are allowed whatever was earned: ten retries in a
+/// second.
+const ALWAYS_PER_MS: u32 = 1;
 
 /// What is left of an upstream's retries. Generations share it.
-pub struct Budget(Mutex<Left>);
-
-struct Left {
-    retries: f64,
-    at: Instant,
+pub struct Budget {
+    /// Written by workers that earn and by those that spend. Nothing else is published
+    /// through it, so no order is needed.
+    parts: AtomicU32,
+    /// Up to when there were given what is always allowed.
+    given: Mutex<Instant>,
 }
 
 /// An upstream's retries in one generation.
@@ -41,27 +48,36 @@ pub struct Retries {
 impl Budget {
     /// A full one.
     pub fn new(now: Instant) -> Budget {
-        Budget(Mutex::new(Left {
-            retries: SAVED_MAX,
-            at: now,
-        }))
+        Budget {
+            parts: AtomicU32::new(SAVED_MAX),
+            given: Mutex::new(now),
+        }
     }
 
-    fn earn(&self, retries: f64) {
-        let mut left = self.0.lock();
-        left.retries = (left.retries + retries).min(SAVED_MAX);
+    /// Writes nothing when it is full, as that of an upstream without trouble always is.
+    fn earn(&self, parts: u32) {
+        let more = |left: u32| {
+            let more = left.saturating_add(parts).min(SAVED_MAX);
+            (more > left).then_some(more)
+        };
+        // An error means that there is no more to save.
+        let _ = self.parts.fetch_update(Relaxed, Relaxed, more);
     }
 
     fn spend(&self, now: Instant) -> bool {
-        let mut left = self.0.lock();
-        let seconds = now.saturating_duration_since(left.at).as_secs_f64();
-        left.retries = (left.retries + seconds * ALWAYS_PER_SECOND).min(SAVED_MAX);
-        left.at = left.at.max(now);
-        let is_allowed = left.retries >= 1.0;
-        if is_allowed {
-            left.retries -= 1.0;
-        }
-        is_allowed
+        self.give(now);
+        let less = |left: u32| left.checked_sub(RETRY);
+        self.parts.fetch_update(Relaxed, Relaxed, less).is_ok()
+    }
+
+    /// Gives what is always allowed, in whole milliseconds: the rest waits for the next time.
+    fn give(&self, now: Instant) {
+        let mut given = self.given.lock();
+        let ms = now.saturating_duration_since(*given).as_millis();
+        let ms = u64::try_from(ms).unwrap_or(u64::MAX);
+        *given += Duration::from_millis(ms);
+        let ms = u32::try_from(ms).unwrap_or(u32::MAX);
+        self.earn(ms.saturating_mul(ALWAYS_PER_MS));
     }
 }
 
@@ -78,7 +94,8 @@ impl Retries {
 
     /// A request is sent for the first time.
     pub fn earn(&self) {
-        self.budget.earn(f64::from(self.share.get()) / 100.0);
+        // So many hundredths of a retry.
+        self.budget.earn(u32::from(self.share.get()));
     }
 
     /// Takes one, if there is one.
@@ -93,8 +110,6 @@ impl Retries {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn retries(share: u8, now: Instant) -> Retries {
