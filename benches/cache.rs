@@ -65,10 +65,14 @@ fn a_request(criterion: &mut Criterion) {
         let (_, Lookup::Miss(recorder)) = ask() else {
             unreachable!("nothing was stored");
         };
-        let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
+        let (media_type, text): (_, &[u8]) = match Facts::of(&body).unwrap().stream {
+            true => ("text/event-stream", b"data: {}\n\ndata: [DONE]\n\n"),
+            false => ("application/json", b"{}"),
+        };
+        let response = Response::builder().header(header::CONTENT_TYPE, media_type);
         let (answer, ()) = response.body(()).unwrap().into_parts();
         let recorder = recorder.head(&answer, NOW).unwrap();
-        recorder.chunk(b"{}").unwrap().finish();
+        assert_eq!(recorder.chunk(text).unwrap().finish(), "stored");
         group.bench_function("scan, key and hit", |bencher| bencher.iter(ask));
     }
 }
