@@ -71,7 +71,8 @@ fn request(streamed: bool, size: usize) -> Request<Body> {
     )
 }
 
-fn check_good(answer: &Answer, streamed: bool, what: &str) {
+/// A whole answer of the good upstream, and nothing of another one.
+pub(crate) fn check_good(answer: &Answer, streamed: bool, what: &str) {
     assert_eq!(answer.status, 200, "{what}: {answer:?}");
     assert_eq!(answer.upstream(), "good", "{what}");
     let whole = match streamed {

@@ -8,7 +8,8 @@ use penstock::transport::Transport;
 use penstock_plugins::authenticate;
 use penstock_simulator::Simulator;
 
-use crate::harness::client::{Answer, BOTH, Body, Client, Http, chat, post, streamed_chat, with};
+use crate::failover::check_good;
+use crate::harness::client::{BOTH, Body, Client, Http, chat, post, streamed_chat, with};
 use crate::harness::{Proxy, Refusing, config, eventually, simulator};
 
 on_both!(
@@ -60,18 +61,6 @@ fn request(streamed: bool, model: &str, size: usize) -> (Request<Body>, String) 
         )
     };
     (post("/v1/chat/completions", body("client's")), body(model))
-}
-
-fn check_good(answer: &Answer, streamed: bool, what: &str) {
-    assert_eq!(answer.status, 200, "{what}: {answer:?}");
-    assert_eq!(answer.upstream(), "good", "{what}");
-    let whole = match streamed {
-        true => answer.text().ends_with("data: [DONE]\n\n"),
-        false => serde_json::from_slice::<serde_json::Value>(&answer.body).is_ok(),
-    };
-    assert!(whole, "{what}: {}", answer.text());
-    let roles = answer.text().matches(r#""role""#).count();
-    assert_eq!(roles, 1, "{what}: two beginnings: {}", answer.text());
 }
 
 /// The body that an upstream got last.
