@@ -70,13 +70,9 @@ pub fn look_up_all(dns: &Dns, hosts: BTreeSet<String>) -> Answers {
 
 async fn together(dns: &Dns, hosts: &BTreeSet<String>) -> Answers {
     let names = &Names::new(dns);
-    let lookups = hosts.iter().map(|host| async move {
-        let answer = match names {
-            Ok(names) => names.look_up(host).await,
-            Err(error) => Err(error.clone()),
-        };
-        (host.clone(), answer)
-    });
+    let lookups = hosts
+        .iter()
+        .map(|host| async move { (host.clone(), names.look_up(host).await) });
     // Made beforehand: a stream that makes them as it goes is not generic enough.
     let lookups: Vec<_> = lookups.collect();
     let lookups = futures::stream::iter(lookups).buffer_unordered(AT_A_TIME);
@@ -85,12 +81,13 @@ async fn together(dns: &Dns, hosts: &BTreeSet<String>) -> Answers {
 
 /// Asks name servers. It is of use in the runtime only that it was made in.
 struct Names {
-    resolver: TokioResolver,
+    /// Or why there is none, which is every name's answer then.
+    resolver: Result<TokioResolver, LookUpError>,
 }
 
 impl Names {
     /// Reads `/etc/resolv.conf` if no name servers are given, and `/etc/hosts`.
-    fn new(dns: &Dns) -> Result<Names, LookUpError> {
+    fn new(dns: &Dns) -> Names {
         // Without any name server there still is `/etc/hosts`.
         let (mut config, mut options) = system_conf::read_system_conf()
             .unwrap_or_else(|_| (ResolverConfig::default(), ResolverOpts::default()));
@@ -115,12 +112,15 @@ impl Names {
         options.cache_size = 0;
         let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
             .with_options(options)
-            .build()?;
-        Ok(Names { resolver })
+            .build();
+        Names {
+            resolver: resolver.map_err(LookUpError::from),
+        }
     }
 
     async fn look_up(&self, host: &str) -> Result<Answer, LookUpError> {
-        let found = self.resolver.lookup_ip(host).await?;
+        let resolver = self.resolver.as_ref().map_err(LookUpError::clone)?;
+        let found = resolver.lookup_ip(host).await?;
         let addresses: BTreeSet<_> = found.iter().collect();
         if addresses.is_empty() {
             return Err(LookUpError::NoAddress);

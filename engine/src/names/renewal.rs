@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::{LookUpError, Names};
+use super::Names;
 use crate::generation::Generation;
 use crate::live::Live;
 
@@ -25,7 +25,7 @@ type UnderWay = Rc<RefCell<BTreeSet<String>>>;
 /// of local tasks.
 pub(crate) async fn look(live: Weak<Live>) {
     let under_way = UnderWay::default();
-    let mut asked: Option<(u64, Rc<Result<Names, LookUpError>>)> = None;
+    let mut asked: Option<(u64, Rc<Names>)> = None;
     while let Some(server) = live.upgrade() {
         let generation = server.load();
         let due = due(&generation);
@@ -59,11 +59,8 @@ fn due(generation: &Generation) -> BTreeSet<String> {
 }
 
 /// Looks up one name and tells everyone who uses it, if the server has not ended by then.
-async fn renew(host: &str, names: &Result<Names, LookUpError>, live: &Weak<Live>) {
-    let found = match names {
-        Ok(names) => names.look_up(host).await,
-        Err(error) => Err(error.clone()),
-    };
+async fn renew(host: &str, names: &Names, live: &Weak<Live>) {
+    let found = names.look_up(host).await;
     let Some(live) = live.upgrade() else { return };
     let generation = live.load();
     let mut result = "same";

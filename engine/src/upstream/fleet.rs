@@ -1,7 +1,6 @@
 //! The endpoints of an upstream, at the addresses that their names have now.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -82,10 +81,9 @@ impl Fleet {
     /// way at an address that has gone goes on.
     pub(super) fn renew(&self, host: &str, answer: &Answer, common: &Common<'_>) -> bool {
         let mut names = self.names.lock();
-        let Entry::Occupied(mut known) = names.entry(host.to_owned()) else {
+        let Some(known) = names.get_mut(host) else {
             return false;
         };
-        let known = known.get_mut();
         known.failing = false;
         let before = std::mem::replace(&mut known.answer, answer.clone());
         if before.addresses == answer.addresses {
@@ -114,7 +112,7 @@ fn pool(
 ) -> Result<Pool<Arc<Endpoint>>, Cause> {
     let mut members = Vec::new();
     for written in &common.upstream.endpoints {
-        let near = match (&written.zone, common.zone) {
+        let near = match (&written.zone, common.site.zone) {
             (Some(its), Some(own)) => its == own,
             _ => true,
         };
