@@ -25,7 +25,7 @@ use crate::shadows::Shadows;
 use crate::telemetry::{Held, RouteMetrics, Telemetry};
 use crate::tls::{self, Acceptors, CertificateError};
 use crate::transport::Transport;
-use crate::upstream::{self, Place, Upstream, Workshop};
+use crate::upstream::{self, Site, Upstream, Workshop};
 
 /// A generation of the configuration.
 pub struct Generation {
@@ -72,7 +72,7 @@ impl Generation {
         let mut upstreams = Vec::with_capacity(config.upstreams.len());
         let answers = names::look_up_all(&config.server.dns, hosts(&config));
         let workshop = Workshop {
-            place: place(&config, transport, shared),
+            site: site(&config, transport, shared),
             files: &files,
             telemetry,
             answers: &answers,
@@ -143,10 +143,10 @@ impl Generation {
         transport: Transport,
         shared: &'a Shared,
     ) -> Vec<&'a str> {
-        let place = place(&self.config, transport, shared);
+        let site = site(&self.config, transport, shared);
         let upstreams = self.upstreams.iter().zip(self.config.upstreams.values());
-        let moved = upstreams
-            .filter(|(upstream, written)| upstream.readdress(host, answer, written, place));
+        let moved =
+            upstreams.filter(|(upstream, written)| upstream.readdress(host, answer, written, site));
         let moved: Vec<_> = moved.map(|(upstream, _)| upstream.name.as_str()).collect();
         if !moved.is_empty() {
             self.moves.fetch_add(1, Ordering::Release);
@@ -188,8 +188,8 @@ fn hosts(config: &Config) -> BTreeSet<String> {
     hosts.map(str::to_owned).collect()
 }
 
-fn place<'a>(config: &'a Config, transport: Transport, shared: &'a Shared) -> Place<'a> {
-    Place {
+fn site<'a>(config: &'a Config, transport: Transport, shared: &'a Shared) -> Site<'a> {
+    Site {
         transport,
         zone: config.server.zone.as_ref(),
         shared,

@@ -27,7 +27,7 @@ use tracing::{info, warn};
 use crate::clock;
 use crate::generation::Generation;
 use crate::live::Live;
-use crate::upstream::{Endpoint, Standing, Upstream};
+use crate::upstream::{self, Endpoint, Standing, Upstream};
 
 /// How often it is looked whether another generation is in force, or endpoints have moved.
 const LOOK: Duration = Duration::from_millis(50);
@@ -228,14 +228,6 @@ impl Probe {
         }
         session.write_request_header(Box::new(head)).await?;
         session.finish_request_body().await?;
-        loop {
-            session.read_response_header().await?;
-            let status = session.response_header().map(|head| head.status);
-            match status {
-                Some(status) if status.is_informational() => {}
-                Some(status) => return Ok(status),
-                None => return Error::e_explain(ErrorType::InvalidHTTPHeader, "no head"),
-            }
-        }
+        upstream::read_status(session).await
     }
 }

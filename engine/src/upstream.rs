@@ -4,17 +4,21 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::Guard;
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use penstock_config::unit::Name;
 use penstock_config::upstream as config;
-use penstock_plugins::balance::{Member, Pool};
+use penstock_plugins::balance::{Change, Flight, Member, Pool, Verdict};
 use penstock_plugins::{Exchange, Shared, affinity};
+use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::utils::tls::{WrappedX509, parse_x509};
+use pingora_error::{Error, ErrorType};
 use pingora_http::RequestHeader;
 use rustls::pki_types::CertificateDer;
+
+use tracing::{info, warn};
 
 use crate::files::Files;
 use crate::materials::Machine;
@@ -57,7 +61,7 @@ pub struct Upstream {
 /// What upstreams are built with, beside what is written of them.
 pub struct Workshop<'a> {
     /// Where the proxy stands, and what it shares.
-    pub place: Place<'a>,
+    pub site: Site<'a>,
     /// Reads files.
     pub files: &'a Files,
     /// Where counters are.
@@ -68,7 +72,7 @@ pub struct Workshop<'a> {
 
 /// What endpoints are made with, beside what is written of them.
 #[derive(Clone, Copy)]
-pub struct Place<'a> {
+pub struct Site<'a> {
     /// How bytes are moved.
     pub transport: Transport,
     /// Where the proxy stands.
@@ -99,7 +103,12 @@ impl Upstream {
             .map(|path| Trust::read(path, files))
             .transpose();
         let trust = trust.map_err(refuse)?;
-        let common = common(name, upstream, trust.as_ref(), workshop.place);
+        let common = Common {
+            name,
+            upstream,
+            trust: trust.as_ref(),
+            site: workshop.site,
+        };
         let fleet = Fleet::new(&common, workshop.answers).map_err(refuse)?;
         let credentials = Credentials::read(&upstream.credentials, &Machine(files))
             .map_err(|error| refuse(Cause::Credential(error)))?;
@@ -110,7 +119,7 @@ impl Upstream {
             .transpose();
         let metrics = workshop.telemetry.upstream(name);
         let budget = || Budget::new(Instant::now());
-        let budget = workshop.place.shared.keep("retries", name, budget);
+        let budget = workshop.site.shared.keep("retries", name, budget);
         let refused = metrics.over_budget.clone();
         Ok(Upstream {
             name: name.to_owned(),
@@ -148,16 +157,53 @@ impl Upstream {
         host: &str,
         answer: &Answer,
         upstream: &config::Upstream,
-        place: Place<'_>,
+        site: Site<'_>,
     ) -> bool {
-        let common = common(&self.name, upstream, self.trust.as_ref(), place);
+        let common = Common {
+            name: &self.name,
+            upstream,
+            trust: self.trust.as_ref(),
+            site,
+        };
         self.fleet.renew(host, answer, &common)
+    }
+
+    /// Takes down how one of its endpoints did, and says so if it is ejected or back.
+    pub fn judge(
+        &self,
+        endpoint: &Endpoint,
+        flight: &mut Flight,
+        verdict: Verdict,
+        reason: &dyn fmt::Display,
+        now: Duration,
+    ) {
+        let (upstream, label) = (self.name.as_str(), &*endpoint.label);
+        match self.pool().judge(flight, verdict, now) {
+            Some(Change::Ejected(time)) => {
+                warn!(upstream, endpoint = label, %reason, ?time, "endpoint ejected");
+            }
+            Some(Change::Returned) => info!(upstream, endpoint = label, "endpoint is back"),
+            None => {}
+        }
     }
 
     /// What a request has in common with those that go to the same endpoint, if that
     /// matters here.
     pub fn key(&self, head: &RequestHeader, exchange: &Exchange) -> Option<u64> {
         affinity::key(self.affinity.as_ref()?, exchange, head)
+    }
+}
+
+/// Reads the head of an answer to what the proxy asks for itself, past those that only say
+/// that there will be one.
+pub(crate) async fn read_status(session: &mut HttpSession) -> pingora_error::Result<StatusCode> {
+    loop {
+        session.read_response_header().await?;
+        match session.response_header().map(|head| head.status) {
+            Some(status) if status.is_informational() => {}
+            Some(status) => return Ok(status),
+            None => return Error::e_explain(ErrorType::InvalidHTTPHeader, "no head"),
+        }
     }
 }
 
@@ -174,22 +220,6 @@ pub fn shares<T>(pool: &Pool<T>) -> impl Iterator<Item = (f64, &Member<T>)> {
         let all = if member.near { near } else { far };
         (weight(member) * 100.0 / all, member)
     })
-}
-
-fn common<'a>(
-    name: &'a str,
-    upstream: &'a config::Upstream,
-    trust: Option<&'a Trust>,
-    place: Place<'a>,
-) -> Common<'a> {
-    Common {
-        name,
-        upstream,
-        trust,
-        transport: place.transport,
-        zone: place.zone,
-        shared: place.shared,
-    }
 }
 
 /// Authorities read from a file.

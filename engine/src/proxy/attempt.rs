@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use penstock_config::unit;
-use penstock_plugins::balance::{Ask, Change, Flight, NoneLeft, Verdict};
+use penstock_plugins::balance::{Ask, Flight, NoneLeft, Verdict};
 use penstock_plugins::{Dialect, Readers, Route};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, ImmutStr, Result, RetryType};
@@ -284,21 +284,13 @@ pub(super) fn answered(ctx: &mut Context, head: &ResponseHeader, now: Duration) 
     }
 }
 
-/// Takes down how the endpoint did, and says so if it is ejected or back.
+/// Takes down how the endpoint did.
 fn judge(ctx: &mut Context, verdict: Verdict, reason: &dyn Display, now: Duration) {
     let Some(mut flight) = ctx.attempts.flight.take() else {
         return;
     };
     if let (Some(upstream), Some(endpoint)) = (ctx.upstream(), &ctx.attempts.endpoint) {
-        let (upstream, pool) = (upstream.name.as_str(), upstream.pool());
-        let endpoint = &*endpoint.label;
-        match pool.judge(&mut flight, verdict, now) {
-            Some(Change::Ejected(time)) => {
-                warn!(upstream, endpoint, %reason, ?time, "endpoint ejected");
-            }
-            Some(Change::Returned) => info!(upstream, endpoint, "endpoint is back"),
-            None => {}
-        }
+        upstream.judge(endpoint, &mut flight, verdict, reason, now);
     }
     ctx.attempts.flight = Some(flight);
 }

@@ -1,9 +1,21 @@
 //! Changes that plugins asked for, made to the heads that pass.
 
 use http::{HeaderName, HeaderValue};
-use penstock_plugins::{Edit, HeaderEdits};
+use penstock_plugins::{BodyEdits, Edit, HeaderEdits, Target};
 use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
+
+use super::context::Context;
+
+/// What changes in a body for a target: what plugins asked for, and the model.
+pub(super) fn of_body(ctx: &Context, target: &Target) -> BodyEdits {
+    let mut edits = ctx.exchange.body_edits.clone();
+    let renamed = target.model.as_ref().zip(ctx.exchange.facts());
+    if let Some(edit) = renamed.and_then(|(new, facts)| facts.rename_model(new.as_str())) {
+        edits.add(edit);
+    }
+    edits
+}
 
 /// A head whose headers can be changed. Pingora's two types of head do not share one.
 pub(super) trait Head {

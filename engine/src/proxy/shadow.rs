@@ -14,15 +14,15 @@ use http::header::{
 };
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, StatusCode, Uri, Version};
-use penstock_plugins::balance::{Ask, Change, Flight, Verdict};
+use penstock_plugins::balance::{Ask, Flight, Verdict};
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
-use pingora_error::{Error, ErrorType, OrErr, Result};
+use pingora_error::{ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use tokio::sync::OnceCell;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 use super::body::Body;
 use super::context::Context;
@@ -32,7 +32,7 @@ use crate::generation::Generation;
 use crate::places::Place;
 use crate::shadows::{ShadowOutcome, Shadows};
 use crate::transport;
-use crate::upstream::{Endpoint, Upstream};
+use crate::upstream::{self, Endpoint, Upstream};
 
 /// What tells a copy from a request.
 const MARK: HeaderName = HeaderName::from_static("x-penstock-shadow");
@@ -200,14 +200,7 @@ impl Shadow {
             session.write_request_body(piece.clone(), false).await?;
         }
         session.finish_request_body().await?;
-        loop {
-            session.read_response_header().await?;
-            match session.response_header().map(|head| head.status) {
-                Some(status) if status.is_informational() => {}
-                Some(status) => return Ok(status),
-                None => return Error::e_explain(ErrorType::InvalidHTTPHeader, "no head"),
-            }
-        }
+        upstream::read_status(session).await
     }
 
     /// Takes down how the endpoint did.
@@ -218,31 +211,15 @@ impl Shadow {
         let Some(upstream) = generation.upstream(self.shadows.target.upstream) else {
             return;
         };
-        let endpoint = &*self.endpoint.label;
-        match upstream
-            .pool()
-            .judge(&mut self.flight, verdict, clock::now())
-        {
-            Some(Change::Ejected(time)) => {
-                warn!(upstream = upstream.name, endpoint, %reason, ?time, "endpoint ejected");
-            }
-            Some(Change::Returned) => {
-                info!(upstream = upstream.name, endpoint, "endpoint is back");
-            }
-            None => {}
-        }
+        let now = clock::now();
+        upstream.judge(&self.endpoint, &mut self.flight, verdict, reason, now);
     }
 }
 
 /// The body with what plugins changed, and with the copy's own model.
 fn body(ctx: &Context, shadows: &Shadows) -> Option<Body> {
     let body = ctx.body.as_ref()?;
-    let mut edits = ctx.exchange.body_edits.clone();
-    let renamed = shadows.target.model.as_ref().zip(ctx.exchange.facts());
-    if let Some(edit) = renamed.and_then(|(new, facts)| facts.rename_model(new.as_str())) {
-        edits.add(edit);
-    }
-    Some(body.copy(&edits))
+    Some(body.copy(&edits::of_body(ctx, &shadows.target)))
 }
 
 /// The head as this upstream is to see it.

@@ -17,7 +17,7 @@ use penstock_plugins::{Target, UpstreamId};
 use pingora_proxy::Session;
 
 use super::context::Context;
-use super::{credentials, replay};
+use super::{credentials, edits, replay};
 use crate::retries::Retries;
 
 /// Where a request goes whose attempt has failed.
@@ -75,11 +75,7 @@ fn aim(session: &mut Session, ctx: &mut Context, target: Target) {
     ctx.attempts.key =
         upstream.and_then(|upstream| upstream.key(session.req_header(), &ctx.exchange));
     if let Some(mut body) = ctx.body.take() {
-        let mut edits = ctx.exchange.body_edits.clone();
-        let renamed = target.model.as_ref().zip(ctx.exchange.facts());
-        if let Some(edit) = renamed.and_then(|(new, facts)| facts.rename_model(new.as_str())) {
-            edits.add(edit);
-        }
+        let edits = edits::of_body(ctx, &target);
         let route = ctx.route();
         let is_timed = route
             .is_some_and(|route| route.retry().first_token.is_some() || route.deadline().is_some());

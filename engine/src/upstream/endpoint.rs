@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use penstock_config::unit::{HostPort, Name};
+use penstock_config::unit::HostPort;
 use penstock_config::upstream as config;
 use penstock_plugins::Shared;
 use penstock_plugins::balance::{self, Vitals};
 use pingora_core::protocols::{ALPN, TcpKeepalive};
 use pingora_core::upstreams::peer::HttpPeer;
 
-use super::Trust;
+use super::{Site, Trust};
 use crate::transport::{Transport, ring_alpn};
 
 /// Streams that may share one HTTP/2 connection to an upstream.
@@ -67,16 +67,14 @@ pub(super) struct Common<'a> {
     pub(super) name: &'a str,
     pub(super) upstream: &'a config::Upstream,
     pub(super) trust: Option<&'a Trust>,
-    pub(super) transport: Transport,
-    pub(super) zone: Option<&'a Name>,
-    pub(super) shared: &'a Shared,
+    pub(super) site: Site<'a>,
 }
 
 impl Endpoint {
     pub(super) fn new(named: &HostPort, address: SocketAddr, common: &Common<'_>) -> Endpoint {
         Endpoint {
             label: named.to_string().into(),
-            standing: Standing::of(common.shared, common.name, address),
+            standing: Standing::of(common.site.shared, common.name, address),
             seed: balance::hash(address.to_string().as_bytes()),
             peer: peer(address, named, common),
         }
@@ -106,7 +104,7 @@ fn peer(address: SocketAddr, named: &HostPort, common: &Common<'_>) -> HttpPeer 
     let Common {
         upstream,
         trust,
-        transport,
+        site,
         ..
     } = common;
     // Pingora checks no certificate at all when the name is empty, so there is always one.
@@ -132,7 +130,9 @@ fn peer(address: SocketAddr, named: &HostPort, common: &Common<'_>) -> HttpPeer 
         user_timeout: Duration::ZERO,
     });
     options.alpn = match upstream.protocol {
-        config::Protocol::Http1 if upstream.tls.is_none() && *transport == Transport::IoUring => {
+        config::Protocol::Http1
+            if upstream.tls.is_none() && site.transport == Transport::IoUring =>
+        {
             ring_alpn()
         }
         config::Protocol::Http1 => ALPN::H1,
