@@ -99,8 +99,7 @@ fn read_keys(
         }
         None => Default::default(),
     };
-    let keys = file.into_iter().chain(source.inline.iter().cloned());
-    Keyring::new(keys).map_err(|Twice(id)| {
+    Keyring::new(file.as_slice(), &source.inline).map_err(|Twice(id)| {
         PluginError::Unfit(format!(
             "the key `{id}` stands in the file of keys and under `inline`"
         ))

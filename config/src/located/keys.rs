@@ -73,9 +73,13 @@ fn read_plain(text: &str, limits: Option<&rules::Names<'_>>, parts: usize) -> Op
     let mut parts = tree::parts(text, parts).into_iter();
     let (keys, nodes) = thread::scope(|scope| {
         let first = parts.next()?;
-        let spawn = |part| thread::Builder::new().spawn_scoped(scope, move || read_part(part));
+        let spawn = |part| {
+            let read = move || read_part(part, most_in(part));
+            thread::Builder::new().spawn_scoped(scope, read)
+        };
         let others: Vec<_> = parts.map(spawn).collect::<Result<_, _>>().ok()?;
-        let (mut keys, mut nodes) = read_part(first)?;
+        // With room for the others' keys: to grow would move what is there.
+        let (mut keys, mut nodes) = read_part(first, most_in(text))?;
         for other in others {
             let (more, count) = other.join().ok()??;
             keys.extend(more);
@@ -87,9 +91,14 @@ fn read_plain(text: &str, limits: Option<&rules::Names<'_>>, parts: usize) -> Op
     (is_bounded && rules::keys_hold(&keys, limits)).then_some(keys)
 }
 
-/// The keys of a part, and how many values it holds.
-fn read_part(text: &str) -> Option<(Vec<Key>, usize)> {
-    let mut keys = Vec::with_capacity(text.len() / KEY_BYTES_MIN);
+/// About the most keys that a text can hold.
+fn most_in(text: &str) -> usize {
+    text.len() / KEY_BYTES_MIN
+}
+
+/// The keys of a part, with room for so many, and how many values it holds.
+fn read_part(text: &str, room: usize) -> Option<(Vec<Key>, usize)> {
+    let mut keys = Vec::with_capacity(room);
     let nodes = tree::elements(text, |node| {
         let Listed(key) = decode::whole(node)?;
         keys.push(key);

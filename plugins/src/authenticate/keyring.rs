@@ -3,14 +3,22 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use penstock_config::keys::Key;
-use penstock_config::unit::KeyHash;
+use penstock_config::unit::{Identifier, KeyHash};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::identity::Identity;
+
+/// Fewest keys that a thread of its own is made for.
+const PART_MIN: usize = 1000;
+
+/// Most threads that take in keys. Where the proxy is busy, its reload gets on the faster
+/// for each.
+const PARTS_MAX: usize = 4;
 
 /// Longest key in bytes. Hashing takes time in proportion.
 pub const KEY_BYTES_MAX: usize = 1024;
@@ -54,15 +62,26 @@ pub(super) enum KeyFault {
 pub(super) struct Twice(pub(super) Box<str>);
 
 impl Keyring {
-    pub(super) fn new(keys: impl Iterator<Item = Key>) -> Result<Self, Twice> {
-        let mut entries: Box<[Entry]> = keys.map(Entry::new).collect();
+    /// The keys of a file and others: neither holds one twice, but both may hold the same.
+    pub(super) fn new(file: &[Key], inline: &[Key]) -> Result<Self, Twice> {
+        let mut entries = entries(file);
+        let inline = inline.iter().map(Entry::new);
+        let inline: Vec<_> = inline.collect();
+        let ids: HashSet<_> = inline.iter().map(Entry::id).collect();
+        if !ids.is_empty()
+            && let Some(twice) = entries.iter().find(|entry| ids.contains(entry.id()))
+        {
+            return Err(Twice(twice.id().into()));
+        }
+        entries.extend(inline);
+        let mut entries = entries.into_boxed_slice();
         let places = match places(&entries) {
             Some(places) => places,
             None => {
                 entries.sort_unstable_by_key(|entry| entry.hash);
                 let twice = |two: &[Entry]| matches!(two, [a, b] if a.hash == b.hash);
                 if let Some([_, entry]) = entries.windows(2).find(|two| twice(two)) {
-                    return Err(Twice(entry.identity.key.clone()));
+                    return Err(Twice(entry.id().into()));
                 }
                 let places = entries.iter().enumerate().rev();
                 places
@@ -70,14 +89,7 @@ impl Keyring {
                     .collect()
             }
         };
-        let mut ids = HashSet::with_capacity(entries.len());
-        match entries
-            .iter()
-            .find(|entry| !ids.insert(&*entry.identity.key))
-        {
-            Some(entry) => Err(Twice(entry.identity.key.clone())),
-            None => Ok(Self { entries, places }),
-        }
+        Ok(Self { entries, places })
     }
 
     /// Whose key this is, at a time since the Unix epoch.
@@ -110,21 +122,46 @@ impl Keyring {
     }
 }
 
+/// What is kept of the keys, in their order, by several threads if there are many.
+fn entries(keys: &[Key]) -> Vec<Entry> {
+    let part = keys.len().div_ceil(PARTS_MAX).max(PART_MIN);
+    let of = |keys: &[Key]| keys.iter().map(Entry::new).collect::<Vec<_>>();
+    let Some((first, others)) = keys.split_at_checked(part) else {
+        return of(keys);
+    };
+    thread::scope(|scope| {
+        let spawn = |part| {
+            let thread = thread::Builder::new().spawn_scoped(scope, move || of(part));
+            (part, thread)
+        };
+        let others: Vec<_> = others.chunks(part).map(spawn).collect();
+        let mut all = Vec::with_capacity(keys.len());
+        all.extend(of(first));
+        for (part, thread) in others {
+            // A thread that there was no room for is done without.
+            let done = thread.ok().and_then(|thread| thread.join().ok());
+            all.extend(done.unwrap_or_else(|| of(part)));
+        }
+        all
+    })
+}
+
 impl Entry {
-    fn new(key: Key) -> Self {
-        let id = key.public_id().into();
-        let consumer: Box<str> = key.consumer.into();
+    fn new(key: &Key) -> Self {
+        let text = |text: &Identifier| Box::<str>::from(text.as_str());
+        let consumer = text(&key.consumer);
         let metadata = key.metadata.iter();
         let metadata = metadata.map(|(name, text)| (name.as_str().into(), text.as_str().into()));
         let limits = key.limits.iter();
         let limits = limits.map(|(name, limit)| (name.as_str().into(), limit.get()));
+        let globs = |globs: &Option<Vec<_>>| Some(globs.as_ref()?.iter().cloned().collect());
         let identity = Identity {
-            tenant: key.tenant.map_or_else(|| consumer.clone(), Box::from),
+            tenant: key.tenant.as_ref().map_or_else(|| consumer.clone(), text),
             consumer,
-            key: id,
-            roles: key.roles.into_iter().map(Box::from).collect(),
-            models: key.models.map(|globs| globs.into_iter().collect()),
-            routes: key.routes.map(|globs| globs.into_iter().collect()),
+            key: key.public_id().into(),
+            roles: key.roles.iter().map(text).collect(),
+            models: globs(&key.models),
+            routes: globs(&key.routes),
             limits: limits.collect(),
             metadata: metadata.collect(),
         };
@@ -134,6 +171,11 @@ impl Entry {
             expires: key.expires.map(|time| time.since_epoch()),
             identity: Arc::new(identity),
         }
+    }
+
+    /// The public name.
+    fn id(&self) -> &str {
+        &self.identity.key
     }
 }
 
@@ -214,7 +256,7 @@ mod tests {
         let many: String = (0..1000)
             .map(|n| entry(&format!("key-{n}"), &format!("consumer: c{n}, tenant: t")))
             .collect();
-        let ring = Keyring::new(keys(&many).into_iter()).unwrap();
+        let ring = Keyring::new(&keys(&many), &[]).unwrap();
         for n in 0..1000 {
             let identity = ring.find(format!("key-{n}").as_bytes(), at(0)).unwrap();
             assert_eq!(&*identity.consumer, format!("c{n}"));
@@ -243,7 +285,7 @@ mod tests {
                 )
             };
             let text: String = last.into_iter().map(entry).collect();
-            Keyring::new(keys(&text).into_iter()).unwrap()
+            Keyring::new(&keys(&text), &[]).unwrap()
         };
         for order in [[0, 1, 2], [1, 0, 2], [3, 2, 0]] {
             let ring = ring(order);
@@ -258,7 +300,7 @@ mod tests {
             "k",
             "consumer: c, not_before: 1970-01-01T00:00:10Z, expires: 1970-01-01T00:00:20.5Z",
         );
-        let ring = Keyring::new(keys(&text).into_iter()).unwrap();
+        let ring = Keyring::new(&keys(&text), &[]).unwrap();
         let tick = Duration::from_nanos(1);
         for (now, fault) in [
             (at(0), Some(KeyFault::NotYetValid)),
@@ -276,7 +318,7 @@ mod tests {
     fn two_keys_of_one_consumer_are_a_rotation() {
         let text = entry("old", "consumer: c, expires: 1970-01-01T00:00:20Z")
             + &entry("new", "consumer: c, not_before: 1970-01-01T00:00:10Z");
-        let ring = Keyring::new(keys(&text).into_iter()).unwrap();
+        let ring = Keyring::new(&keys(&text), &[]).unwrap();
         let works = |key: &str, now| ring.find(key.as_bytes(), at(now)).is_ok();
         assert!(works("old", 5) && !works("new", 5));
         assert!(
@@ -287,21 +329,28 @@ mod tests {
     }
 
     #[test]
+    fn keys_stand_in_the_files_order_however_many_take_them_in() {
+        for count in [0, 1, PART_MIN, PART_MIN + 1, 5 * PART_MIN + 7] {
+            let text: String = (0..count)
+                .map(|n| entry(&format!("key-{n}"), &format!("consumer: c{n}")))
+                .collect();
+            let keys = if count == 0 { Vec::new() } else { keys(&text) };
+            let entries = entries(&keys);
+            assert_eq!(entries.len(), count);
+            let kept = entries.iter().map(|entry| entry.hash);
+            assert!(kept.eq(keys.iter().map(|key| key.hash)), "{count} keys");
+        }
+    }
+
+    #[test]
     fn keys_of_two_places_may_not_meet() {
         let (file, inline) = (entry("k", "consumer: a"), entry("k", "consumer: b"));
-        let both = [keys(&file), keys(&inline)].concat();
-        assert!(
-            Keyring::new(both.into_iter()).is_err(),
-            "one key of two consumers"
-        );
+        let both = |file: &str, inline: &str| Keyring::new(&keys(file), &keys(inline)).err();
+        assert!(both(&file, &inline).is_some(), "one key of two consumers");
         let (file, inline) = (
             entry("k", "consumer: a, id: x"),
             entry("l", "consumer: b, id: x"),
         );
-        let both = [keys(&file), keys(&inline)].concat();
-        assert_eq!(
-            Keyring::new(both.into_iter()).err(),
-            Some(Twice("x".into()))
-        );
+        assert_eq!(both(&file, &inline), Some(Twice("x".into())));
     }
 }
