@@ -151,15 +151,7 @@ impl std::ops::Deref for RingMetrics {
 pub fn on_thread_park() {
     let mut may_wait = true;
     let queued = wake_after(|driver| {
-        OUTLOOK.with(|outlook| {
-            driver.count_direct(outlook.received.take());
-            driver.count_wakeups(outlook.woken.take());
-        });
-        may_wait = driver.park();
-        OUTLOOK.with(|outlook| {
-            outlook.direct.set(driver.direct());
-            outlook.asked.set(0);
-        });
+        look_out(driver, |driver| may_wait = driver.park());
         if !may_wait && driver.wakers.is_empty() {
             // Tokio waits in epoll unless there is a task to run.
             driver.shared.nudge();
@@ -187,6 +179,17 @@ pub fn on_thread_unpark() {
                 driver.collect();
             });
         }
+    });
+}
+
+/// A turn: tells the driver what was done without it, and the streams how to go on.
+fn look_out(driver: &mut Driver, turn: impl FnOnce(&mut Driver)) {
+    OUTLOOK.with(|outlook| {
+        driver.count_direct(outlook.received.take());
+        driver.count_wakeups(outlook.woken.take());
+        turn(driver);
+        outlook.direct.set(driver.direct());
+        outlook.asked.set(0);
     });
 }
 
@@ -226,7 +229,11 @@ fn wake_after(work: impl FnOnce(&mut Driver)) -> bool {
 async fn follow_nudges(shared: Arc<Shared>) {
     loop {
         shared.nudged.notified().await;
-        wake_after(Driver::turn);
+        if shared.take_stuck() {
+            wake_after(|driver| look_out(driver, Driver::turn_late));
+        } else {
+            wake_after(Driver::turn);
+        }
     }
 }
 
@@ -313,7 +320,7 @@ impl Home {
         // Dropped only here, when the driver is free again: a poll retires one waker at most.
         drop(retired);
         if overdue {
-            wake_after(Driver::turn);
+            wake_after(|driver| look_out(driver, Driver::turn_early));
         }
         Ok(result)
     }

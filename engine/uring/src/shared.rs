@@ -18,14 +18,16 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Has the ring's thread run its event loop once more, and so turn the ring.
     pub(crate) nudged: Notify,
-    /// Times that the event loop was about to park.
-    pub(crate) parks: AtomicU64,
-    parks_seen: AtomicU64,
+    /// Turns of the ring that the event loop has made of itself.
+    turns: AtomicU64,
+    turns_seen: AtomicU64,
     /// Times that a watch was asked for.
     asked: AtomicU64,
     asked_seen: AtomicU64,
-    /// A watch was asked for since a look that found the event loop parking.
+    /// A watch was asked for since a look that found the event loop turning.
     watched: AtomicBool,
+    /// A look has found that the event loop makes no turns.
+    stuck: AtomicBool,
     stopped: AtomicBool,
     any: AtomicBool,
     orphans: Mutex<Vec<Key>>,
@@ -37,11 +39,12 @@ impl Shared {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             metrics: Metrics::default(),
             nudged: Notify::new(),
-            parks: AtomicU64::new(0),
-            parks_seen: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
+            turns_seen: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             asked_seen: AtomicU64::new(0),
             watched: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             any: AtomicBool::new(false),
             orphans: Mutex::new(Vec::new()),
@@ -74,14 +77,26 @@ impl Shared {
             return false;
         }
         let asked = self.asked.load(Ordering::Relaxed);
-        let parks = self.parks.load(Ordering::Relaxed);
+        let turns = self.turns.load(Ordering::Relaxed);
         let nothing_asked = self.asked_seen.swap(asked, Ordering::Relaxed) == asked;
-        if self.parks_seen.swap(parks, Ordering::Relaxed) == parks {
+        if self.turns_seen.swap(turns, Ordering::Relaxed) == turns {
+            self.stuck.store(true, Ordering::Relaxed);
             self.nudge();
         } else if nothing_asked {
             self.watched.store(false, Ordering::SeqCst);
         }
         true
+    }
+
+    /// The event loop turns the ring. Called by the ring's thread alone.
+    pub(crate) fn count_turn(&self) {
+        let turns = self.turns.load(Ordering::Relaxed).wrapping_add(1);
+        self.turns.store(turns, Ordering::Relaxed);
+    }
+
+    /// Whether a look has found that the event loop makes no turns, since this was last asked.
+    pub(crate) fn take_stuck(&self) -> bool {
+        self.stuck.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn nudge(&self) {

@@ -185,3 +185,38 @@ fn a_cancellation_that_missed_its_accept_may_be_asked_for_again() {
     // No accept is really in flight.
     driver.slots.listening(key).unwrap().accepting = false;
 }
+
+#[test]
+fn a_loop_under_load_that_does_not_park_is_judged_by_one_turn() {
+    let mut driver = driver(Options::default());
+    let many = 16 * 5;
+    driver.count_direct(many - 1);
+    driver.turn_early();
+    assert!(driver.direct().is_some(), "that may still be little");
+    driver.count_direct(1);
+    driver.turn_early();
+    assert!(driver.direct().is_none());
+}
+
+#[test]
+fn a_loop_that_does_not_park_for_other_reasons_does_without_the_ring() {
+    let mut driver = driver(Options::default());
+    let press = |driver: &mut Driver| {
+        driver.count_direct(1000);
+        driver.turn_early();
+    };
+    press(&mut driver);
+    driver.turn_late();
+    assert!(driver.direct().is_none(), "it had nothing to do");
+    let (key, _far) = connected(&mut driver);
+    driver.queue_receive(key);
+    driver.turn_late();
+    assert!(driver.direct().is_some(), "the ring's turns come too late");
+    press(&mut driver);
+    assert!(driver.direct().is_some(), "it has just been tried");
+    for _ in 0..256 {
+        driver.park();
+    }
+    press(&mut driver);
+    assert!(driver.direct().is_none(), "that was long ago");
+}

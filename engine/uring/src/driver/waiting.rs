@@ -12,8 +12,6 @@
 //! ring, because a timeout of each wait would set the processor's timer twice each time,
 //! which is dear in a virtual machine.
 
-use std::sync::atomic::Ordering;
-
 use io_uring::opcode;
 use io_uring::types::Timespec;
 
@@ -38,6 +36,14 @@ const LOW: usize = 3;
 /// in the ring. A connection that waits in epoll is noticed late there.
 const DIRECT_SHARE: usize = 16;
 
+/// Operations of one turn that show without a second one that many come at a time. Under
+/// full load tokio may always have a task to run, and then no turn ends.
+const PRESSED: usize = HIGH * SAMPLE;
+
+/// Turns for which that is not believed again, when a loop whose operations went through
+/// the ring made no turn: what keeps it busy are not the ring's connections, and those wait.
+const RELUCTANT: usize = 256;
+
 /// Waits in one turn, when a wait has brought nothing that wakes a task.
 const WAITS_MAX: usize = 4;
 
@@ -50,6 +56,8 @@ pub(super) struct Density {
     turns: usize,
     /// Operations of this turn.
     fresh: usize,
+    /// Turns to come before one turn alone is believed.
+    reluctance: usize,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -70,6 +78,7 @@ impl Density {
 
     /// A turn is over.
     fn turned(&mut self) {
+        self.reluctance = self.reluctance.saturating_sub(1);
         if self.fresh == 0 {
             return;
         }
@@ -97,9 +106,26 @@ impl Density {
         self.start_anew(Stage::Rising);
     }
 
+    /// Many polls have come, and the turn is not over.
+    fn judge_early(&mut self) {
+        self.reluctance = self.reluctance.saturating_sub(1);
+        if self.reluctance == 0 && self.fresh >= PRESSED {
+            self.start_anew(Stage::Rising);
+        }
+    }
+
+    /// There was no turn for long: what waits for the ring waits for nothing.
+    fn judge_stuck(&mut self) {
+        if self.stage != Stage::Low {
+            self.start_anew(Stage::Low);
+            self.reluctance = RELUCTANT;
+        }
+    }
+
     fn start_anew(&mut self, stage: Stage) {
         *self = Density {
             stage,
+            reluctance: self.reluctance,
             ..Density::default()
         };
     }
@@ -131,12 +157,7 @@ impl Driver {
     /// The turn that the event loop makes when it has nothing to run. True if tokio may
     /// then wait; otherwise it must only look.
     pub(crate) fn park(&mut self) -> bool {
-        let parks = &self.shared.parks;
-        // Only this thread counts.
-        parks.store(
-            parks.load(Ordering::Relaxed).wrapping_add(1),
-            Ordering::Relaxed,
-        );
+        self.shared.count_turn();
         // What the descriptor told of meanwhile was then left for this turn.
         let batched = self.batches();
         self.density.turned();
@@ -147,6 +168,31 @@ impl Driver {
             self.turn();
         }
         true
+    }
+
+    /// The turn of a loop that polls and polls, and has not parked.
+    pub(crate) fn turn_early(&mut self) {
+        self.shared.count_turn();
+        if self.density.stage == Stage::Low {
+            self.density.judge_early();
+        } else {
+            self.density.turned();
+        }
+        self.turn();
+    }
+
+    /// The turn of a loop that was found not to make any. One that had nothing to do has left
+    /// nothing waiting.
+    pub(crate) fn turn_late(&mut self) {
+        if self.has_queued() || self.has_completed() {
+            self.density.judge_stuck();
+        }
+        self.turn();
+    }
+
+    /// The kernel has completed something that was not taken up.
+    fn has_completed(&mut self) -> bool {
+        self.ring.submission().taskrun() || !self.ring.completion().is_empty()
     }
 
     /// Sends what was written, and says whether the ring has nothing to do besides. Then
