@@ -381,13 +381,10 @@ impl Diff {
             self.note(&subject, "deadline", What::Changed { from, to });
         }
         self.fields(&subject, "retry", &old.retry, &new.retry);
+        self.option(&subject, "hedge", old.hedge.as_ref(), new.hedge.as_ref());
         let (was, is) = (&old.on_disconnect, &new.on_disconnect);
         self.fields(&subject, "on_disconnect", was, is);
-        let shadow = |route: &Route| serde_json::to_value(route.shadow.as_ref()?).ok();
-        let (was, is) = (shadow(old), shadow(new));
-        value::compare("shadow", was.as_ref(), is.as_ref(), &mut |key, what| {
-            self.note(&subject, key, what);
-        });
+        self.option(&subject, "shadow", old.shadow.as_ref(), new.shadow.as_ref());
     }
 
     fn split(&mut self, subject: &Subject, old: &[Target], new: &[Target]) {

@@ -13,9 +13,11 @@ use crate::unit::{
 use crate::upstream::Affinity;
 
 mod disconnect;
+mod hedge;
 mod shadow;
 
 pub use disconnect::{Drain, OnDisconnect};
+pub use hedge::{Hedge, HedgeAfter};
 pub use shadow::Shadow;
 
 /// One rule: what it matches, and where that goes.
@@ -87,6 +89,9 @@ pub struct Route {
     /// breaks.
     #[serde(default, skip_serializing_if = "is_default")]
     pub retry: Retry,
+    /// A second attempt at another endpoint, made while the first one is slow. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<Hedge>,
     /// What becomes of a request whose client has gone before the end of the answer. With
     /// `cancel` the upstream is left at once. With `drain` its answer is read on and thrown
     /// away, so that token limits settle with what it states; until then the request holds

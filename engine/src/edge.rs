@@ -12,9 +12,10 @@ use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use tracing::debug;
 
+use crate::handover::Connector;
 use crate::proxy::Proxy;
 use crate::telemetry::Held;
-use crate::transport::{Accepted, Connector, EpollStream, RingStream};
+use crate::transport::{Accepted, EpollStream, RingStream};
 
 mod downstream;
 

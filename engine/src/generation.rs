@@ -18,6 +18,7 @@ use prometheus::IntGauge;
 
 use crate::drains::Drains;
 use crate::files::{Files, Seen};
+use crate::hedges::Hedges;
 use crate::materials::Machine;
 use crate::names::{self, Answer};
 use crate::retries::Retries;
@@ -43,6 +44,8 @@ pub struct Generation {
     moves: AtomicU64,
     /// By route; none for those that leave the upstream when the client has gone.
     drains: Box<[Option<Arc<Drains>>]>,
+    /// By route; none for those whose requests are sent once at a time.
+    hedges: Box<[Option<Arc<Hedges>>]>,
     /// By route; none for those whose requests are not copied.
     shadows: Box<[Option<Arc<Shadows>>]>,
     /// By route, found when they are first asked for.
@@ -94,6 +97,7 @@ impl Generation {
             telemetry: Arc::clone(telemetry),
             _alive: Held::new(&telemetry.generations_alive),
             drains: drains(&config, telemetry, shared),
+            hedges: hedges(&config, telemetry, shared),
             shadows: shadows(&config, &routes, telemetry, shared),
             routes,
             files: files.seen(),
@@ -122,6 +126,11 @@ impl Generation {
     /// How a route's answers are read on whose clients have gone, if they are.
     pub fn drains(&self, route: Option<usize>) -> Option<&Arc<Drains>> {
         self.drains.get(route?)?.as_ref()
+    }
+
+    /// Which of a route's requests are sent a second time, if any are.
+    pub fn hedges(&self, route: Option<usize>) -> Option<&Arc<Hedges>> {
+        self.hedges.get(route?)?.as_ref()
     }
 
     /// Which of a route's requests are copied, if any are.
@@ -207,6 +216,17 @@ fn drains(config: &Config, telemetry: &Telemetry, shared: &Shared) -> Box<[Optio
         }
     });
     drains.collect()
+}
+
+fn hedges(config: &Config, telemetry: &Telemetry, shared: &Shared) -> Box<[Option<Arc<Hedges>>]> {
+    let routes = config.routes.iter();
+    let hedges = routes.map(|route| {
+        let settings = route.hedge.as_ref()?;
+        let name = route.name.as_str();
+        let hedges = Hedges::new(name, settings, telemetry.hedges(name), shared);
+        Some(Arc::new(hedges))
+    });
+    hedges.collect()
 }
 
 fn shadows(

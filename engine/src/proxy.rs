@@ -17,6 +17,8 @@ use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use crate::connections::Connections;
+use crate::handover::Handover;
 use crate::live::Live;
 use crate::telemetry::Telemetry;
 
@@ -27,7 +29,9 @@ mod context;
 mod credentials;
 mod edits;
 mod ending;
+mod hedge;
 mod held;
+mod outgoing;
 mod replay;
 mod request;
 mod respond;
@@ -43,16 +47,20 @@ pub use context::Context;
 pub struct Proxy {
     live: Arc<Live>,
     telemetry: Arc<Telemetry>,
-    shadows: Arc<shadow::Connections>,
+    /// Those that it makes itself.
+    connections: Arc<Connections>,
+    /// Where it leaves what Pingora is to go on with.
+    handover: Handover,
 }
 
 impl Proxy {
     /// A proxy that serves the generation in force.
-    pub fn new(live: Arc<Live>, telemetry: Arc<Telemetry>) -> Self {
+    pub fn new(live: Arc<Live>, telemetry: Arc<Telemetry>, handover: Handover) -> Self {
         Proxy {
             live,
             telemetry,
-            shadows: Arc::default(),
+            connections: Arc::default(),
+            handover,
         }
     }
 }
@@ -77,7 +85,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         ctx: &mut Context,
     ) -> Result<Box<HttpPeer>> {
-        attempt::next_peer(session, ctx)
+        attempt::next_peer(self, session, ctx)
     }
 
     async fn connected_to_upstream(

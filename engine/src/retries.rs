@@ -29,13 +29,16 @@ const SAVED_MAX: u32 = 10 * RETRY;
 /// second.
 const ALWAYS_PER_MS: u32 = 1;
 
-/// What is left of an upstream's retries. Generations share it.
+/// What is left of an upstream's retries, or of a route's second attempts. Generations share
+/// it.
 pub struct Budget {
     /// Written by workers that earn and by those that spend. Nothing else is published
     /// through it, so no order is needed.
     parts: AtomicU32,
     /// Up to when there were given what is always allowed.
     given: Mutex<Instant>,
+    /// Parts in a millisecond that are always allowed.
+    always_per_ms: u32,
 }
 
 /// An upstream's retries in one generation.
@@ -48,14 +51,30 @@ pub struct Retries {
 impl Budget {
     /// A full one.
     pub fn new(now: Instant) -> Budget {
+        Budget::of(ALWAYS_PER_MS, now)
+    }
+
+    /// A full one, from which nothing is allowed that was not earned.
+    pub fn earned_only(now: Instant) -> Budget {
+        Budget::of(0, now)
+    }
+
+    fn of(always_per_ms: u32, now: Instant) -> Budget {
         Budget {
             parts: AtomicU32::new(SAVED_MAX),
             given: Mutex::new(now),
+            always_per_ms,
         }
     }
 
+    /// A request earns this share of one.
+    pub fn earn(&self, share: Percent) {
+        // So many hundredths.
+        self.add(u32::from(share.get()));
+    }
+
     /// Writes nothing when it is full, as that of an upstream without trouble always is.
-    fn earn(&self, parts: u32) {
+    fn add(&self, parts: u32) {
         let more = |left: u32| {
             let more = left.saturating_add(parts).min(SAVED_MAX);
             (more > left).then_some(more)
@@ -64,8 +83,11 @@ impl Budget {
         let _ = self.parts.fetch_update(Relaxed, Relaxed, more);
     }
 
-    fn spend(&self, now: Instant) -> bool {
-        self.give(now);
+    /// Takes one, if there is one.
+    pub fn spend(&self, now: Instant) -> bool {
+        if self.always_per_ms > 0 {
+            self.give(now);
+        }
         let less = |left: u32| left.checked_sub(RETRY);
         self.parts.fetch_update(Relaxed, Relaxed, less).is_ok()
     }
@@ -77,7 +99,7 @@ impl Budget {
         let ms = u64::try_from(ms).unwrap_or(u64::MAX);
         *given += Duration::from_millis(ms);
         let ms = u32::try_from(ms).unwrap_or(u32::MAX);
-        self.earn(ms.saturating_mul(ALWAYS_PER_MS));
+        self.add(ms.saturating_mul(self.always_per_ms));
     }
 }
 
@@ -94,8 +116,7 @@ impl Retries {
 
     /// A request is sent for the first time.
     pub fn earn(&self) {
-        // So many hundredths of a retry.
-        self.budget.earn(u32::from(self.share.get()));
+        self.budget.earn(self.share);
     }
 
     /// Takes one, if there is one.
@@ -146,6 +167,17 @@ mod tests {
         assert_eq!(spend_all(&retries, now), 0, "time does not go back");
         let later = now + Duration::from_secs(60);
         assert_eq!(spend_all(&retries, later), 10, "no more are saved up");
+    }
+
+    #[test]
+    fn what_is_only_earned_is_not_given() {
+        let now = Instant::now();
+        let budget = Budget::earned_only(now);
+        let later = now + Duration::from_secs(60);
+        assert_eq!((0..100).filter(|_| budget.spend(later)).count(), 10);
+        (0..10).for_each(|_| budget.earn(Percent::try_from(10).unwrap()));
+        assert!(budget.spend(later));
+        assert!(!budget.spend(later + Duration::from_secs(60)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod answers;
 mod drains;
 mod endpoints;
 mod firewall;
+mod hedges;
 mod limits;
 pub mod log;
 mod named;
@@ -33,6 +34,8 @@ use drains::DrainFamilies;
 pub use drains::DrainMetrics;
 use endpoints::Endpoints;
 use firewall::Firewall;
+use hedges::HedgeFamilies;
+pub use hedges::HedgeMetrics;
 use limits::Limits;
 pub use reloads::Reloads;
 use rings::Rings;
@@ -82,6 +85,7 @@ pub struct Telemetry {
 
     name_lookups: IntCounterVec,
     drains: DrainFamilies,
+    hedges: HedgeFamilies,
     key_set_fetches: IntCounterVec,
     key_set_fetched_at: IntGaugeVec,
     routes: Routes,
@@ -135,6 +139,7 @@ impl Telemetry {
                 &["result"],
             )?,
             drains: DrainFamilies::new(&families)?,
+            hedges: HedgeFamilies::new(&families)?,
             key_set_fetches: families.counters(
                 "key_set_fetches_total",
                 "Fetches of token issuers' keys by verdict",
@@ -163,6 +168,11 @@ impl Telemetry {
         self.drains.of(route)
     }
 
+    /// The handles of a route's second attempts, likewise.
+    pub fn hedges(&self, route: &str) -> Arc<HedgeMetrics> {
+        self.hedges.of(route)
+    }
+
     /// How many answers are read on now though their clients have gone.
     pub fn drains_open(&self) -> i64 {
         self.drains.open().get()
@@ -183,6 +193,7 @@ impl Telemetry {
     pub fn forget_gone(&self) {
         self.routes.forget_gone();
         self.drains.forget_gone();
+        self.hedges.forget_gone();
         self.shadows.forget_gone();
         self.upstreams.forget_gone();
     }

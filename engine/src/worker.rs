@@ -17,10 +17,11 @@ use tracing::{error, warn};
 
 use crate::edge::{self, Engine, Terms};
 use crate::handout;
+use crate::handover::{Connector, Handover};
 use crate::live::Live;
 use crate::proxy::Proxy;
 use crate::telemetry::{Held, Telemetry};
-use crate::transport::{Acceptor, Connector, Transport};
+use crate::transport::{Acceptor, Transport};
 
 /// How long idle connections with TLS are kept when the proxy drains.
 const IDLE_TLS_WAIT: Duration = Duration::from_secs(3);
@@ -181,8 +182,11 @@ async fn engine(common: &Common) -> io::Result<Engine> {
         max_retries: crate::proxy::TRIES_MAX,
         ..ServerConf::default()
     };
-    let logic = Proxy::new(common.live.clone(), common.telemetry.clone());
-    let mut engine = handout::proxy(&Arc::new(conf), logic, Connector).await?;
+    let handover = Handover::default();
+    let (live, telemetry) = (common.live.clone(), common.telemetry.clone());
+    let logic = Proxy::new(live, telemetry, handover.clone());
+    let connector = Connector::new(handover);
+    let mut engine = handout::proxy(&Arc::new(conf), logic, connector).await?;
     let mut http2 = default_h2_options();
     http2.max_concurrent_streams(limits.http2_streams);
     engine.h2_options = Some(http2);

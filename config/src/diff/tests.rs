@@ -78,6 +78,10 @@ fn what_becomes_of_requests_is_told() {
             "route `all`: shadow added ({ answer: 16MiB, body: 1MiB, concurrent: 32, percent: 5, timeout: 2m, upstream: canary })"
         ]
     );
+    assert_eq!(
+        all("hedge: { after: p95 }"),
+        ["route `all`: hedge added ({ after: p95, max_percent: 10 })"]
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod authentication;
 mod cache;
+mod hedge;
 mod limits;
 mod names;
 mod route;
@@ -55,6 +56,7 @@ pub(super) fn check(config: &Config, root: &Node<'_>, found: &mut Found) {
     server::check(&config.server, root, found);
     upstream::check(&config.upstreams, root, found);
     route::check(&config.routes, root, found);
+    hedge::check(config, root, found);
     limits::check(root, found);
     authentication::check(config, root, found);
     cache::check(config, root, found);

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 
-use penstock_config::route::{Drain, Match, PathMatch};
+use penstock_config::route::{Drain, Hedge, HedgeAfter, Match, PathMatch};
 use penstock_config::upstream::{self as config, Ejection, Protocol, Verify};
 use penstock_plugins::chain::Entry;
 use penstock_plugins::{Chain, Route, Target};
@@ -45,6 +45,9 @@ impl Display for Explained<'_> {
                 writeln!(f, "  {share} % also to {to}, whose answer is thrown away")?;
             }
             attempts(f, route)?;
+            if let Some(hedge) = &written.hedge {
+                self::hedge(f, hedge)?;
+            }
             if let Some(time) = route.deadline() {
                 writeln!(f, "  deadline: an answer begins within {time}")?;
             }
@@ -116,6 +119,18 @@ fn attempts(f: &mut fmt::Formatter<'_>, route: &Route) -> fmt::Result {
         write!(f, ", no first token in {limit}")?;
     }
     writeln!(f)
+}
+
+fn hedge(f: &mut fmt::Formatter<'_>, hedge: &Hedge) -> fmt::Result {
+    let Hedge { after, max_percent } = hedge;
+    let of = match after {
+        HedgeAfter::Time(_) => "",
+        HedgeAfter::Percentile(_) => " of the recent times to first token",
+    };
+    writeln!(
+        f,
+        "  a second one beside the first: after {after}{of}, for at most {max_percent} % of the requests"
+    )
 }
 
 fn upstream(

@@ -13,7 +13,7 @@ use pingora_proxy::{FailToProxy, Session};
 
 use super::context::Context;
 use super::held::{Held, Ruling};
-use super::{attempt, credentials, edits, replay, respond, stored};
+use super::{attempt, credentials, edits, hedge, replay, respond, stored};
 use crate::clock;
 
 /// The upstream's head, on its way to the client.
@@ -37,6 +37,9 @@ pub(super) fn head(
     }
     let has_body = has_body(&session.req_header().method, head.status);
     ctx.held = Held::begin(ctx, head, has_body);
+    if !ctx.held.as_ref().is_some_and(Held::is_stream) {
+        hedge::first_spoke(ctx);
+    }
     match (&ctx.held, &ctx.hold) {
         (Some(_), Some(hold)) => {
             hold.keep_head();
@@ -91,6 +94,7 @@ fn forget_length(head: &mut ResponseHeader, has_body: bool) -> Result<()> {
 
 /// From here on the client sees the answer.
 fn release(ctx: &mut Context, now: Duration) {
+    hedge::first_spoke(ctx);
     attempt::began(ctx, now);
     ctx.attempts.answered = true;
     if let Some(hold) = &ctx.hold {
@@ -103,6 +107,9 @@ fn release(ctx: &mut Context, now: Duration) {
 /// # Errors
 /// The answer has failed before its client saw any of it.
 pub(super) fn chunk(ctx: &mut Context, chunk: &mut Option<Bytes>, last: bool) -> Result<()> {
+    if ctx.held.is_some() {
+        hedge::settle(ctx);
+    }
     let is_other = ctx.has_attempt_left();
     if let Some(held) = &mut ctx.held {
         match held.take(chunk.take().unwrap_or_default(), last, is_other) {

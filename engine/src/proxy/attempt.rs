@@ -15,20 +15,19 @@ use http::StatusCode;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use penstock_config::unit;
 use penstock_plugins::balance::{Ask, Flight, NoneLeft, Verdict};
-use penstock_plugins::{Dialect, Readers, Route};
+use penstock_plugins::{Dialect, HeaderEdits, Readers, Route};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, ImmutStr, Result, RetryType};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::body::Body;
 use super::context::{Before, Context};
 use super::replay::Deadline;
 use super::target::{self, Next};
-use super::{credentials, edits, unavailable};
+use super::{Proxy, credentials, edits, hedge, unavailable};
 use crate::clock;
-use crate::upstream::Endpoint;
+use crate::upstream::{Credential, Endpoint, Upstream};
 
 /// Tries in all, those over closed connections included. Pingora's own loop stops there
 /// as well.
@@ -40,17 +39,30 @@ const LATE: ErrorType = ErrorType::new("FirstTokenTimedout");
 
 const OVERDUE: ErrorType = ErrorType::new("DeadlineExceeded");
 
+const OUTRUN: ErrorType = ErrorType::new("Outrun");
+
 /// The peer for the next try.
-pub(super) fn next_peer(session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+pub(super) fn next_peer(
+    proxy: &Proxy,
+    session: &mut Session,
+    ctx: &mut Context,
+) -> Result<Box<HttpPeer>> {
     // The try before has ended: it is not in flight while the next endpoint is chosen.
     ctx.attempts.flight = None;
+    ctx.attempts.ticket = None;
     if ctx.is_over() {
         return Err(overdue());
     }
-    if let Some(Next::Target(place)) = ctx.attempts.next.take() {
-        target::fall_back(session, ctx, place);
-    }
     let now = clock::now();
+    match ctx.attempts.next.take() {
+        Some(Next::Target(place)) => target::fall_back(session, ctx, place),
+        Some(Next::Beside) => {
+            if let Some(peer) = adopt(proxy, ctx, now) {
+                return Ok(peer);
+            }
+        }
+        Some(Next::Endpoint) | None => {}
+    }
     let mut none_left = NoneLeft::default();
     loop {
         let Some(upstream) = ctx.upstream() else {
@@ -69,7 +81,9 @@ pub(super) fn next_peer(session: &mut Session, ctx: &mut Context) -> Result<Box<
         match entered {
             Ok((member, flight)) => {
                 let endpoint = member.target.clone();
-                return Ok(depart(ctx, endpoint, flight, now));
+                let peer = depart(ctx, endpoint, flight, now);
+                hedge::plan(proxy, session, ctx);
+                return Ok(peer);
             }
             Err(none) => none_left.add(none),
         }
@@ -106,6 +120,21 @@ fn depart(
     peer
 }
 
+/// The request goes on where it was sent beside the attempt before, if that is under way.
+fn adopt(proxy: &Proxy, ctx: &mut Context, now: Duration) -> Option<Box<HttpPeer>> {
+    let adopted = ctx.hold.as_ref()?.adopt()?;
+    let ticket = proxy.handover.leave(adopted.exchange);
+    let mut peer = depart(ctx, adopted.endpoint, adopted.flight, now);
+    if let Some(hold) = &ctx.hold {
+        hold.play_nothing();
+    }
+    credentials::remember(ctx, adopted.credential);
+    peer.options.alpn = ticket.alpn();
+    ctx.attempts.ticket = Some(ticket);
+    ctx.attempts.begun = None;
+    Some(peer)
+}
+
 /// Bounds the time of an attempt: that of one that another one may follow, and what is left
 /// for all of them.
 fn limit_time(ctx: &mut Context, peer: &mut HttpPeer, now: Duration) {
@@ -139,9 +168,14 @@ fn limit_time(ctx: &mut Context, peer: &mut HttpPeer, now: Duration) {
 
 /// A connection is there, new or reused.
 pub(super) fn connected(ctx: &Context, reused: bool) {
-    let Some(upstream) = ctx.upstream() else {
-        return;
-    };
+    // One that was begun beside another is counted already.
+    if let (Some(upstream), None) = (ctx.upstream(), &ctx.attempts.ticket) {
+        count_connection(upstream, reused);
+    }
+}
+
+/// Counts an attempt for which there is a connection.
+pub(super) fn count_connection(upstream: &Upstream, reused: bool) {
     if reused {
         upstream.metrics.reused.inc()
     } else {
@@ -154,6 +188,7 @@ pub(super) fn connect_failed(ctx: &mut Context, mut error: Box<Error>) -> Box<Er
     if let Some(upstream) = ctx.upstream() {
         upstream.metrics.connect_failed.inc();
     }
+    hedge::settle(ctx);
     let now = clock::now();
     judge(ctx, Verdict::Bad, &error, now);
     let next = target::next(ctx, now, true);
@@ -168,8 +203,11 @@ pub(super) fn failed(
     mut error: Box<Error>,
     reused: bool,
 ) -> Box<Error> {
+    hedge::settle(ctx);
     let late = is_late(&error);
     let overdue = is_overdue(&error);
+    let outrun = is_outrun(&error);
+    let reused = reused && ctx.attempts.ticket.is_none();
     let by_upstream = *error.esource() == ErrorSource::Upstream || late;
     if let Some(upstream) = ctx.upstream() {
         let metrics = &upstream.metrics;
@@ -190,9 +228,15 @@ pub(super) fn failed(
     if is_to_blame {
         judge(ctx, Verdict::Bad, &error, now);
     }
+    if outrun {
+        let flight = ctx.attempts.flight.as_ref();
+        // It takes longer than that.
+        flight.inspect(|flight| flight.first_byte(now));
+        hedge::was_outrun(ctx);
+    }
     let decided = ctx.attempts.next.take();
-    let open = by_upstream && !ctx.attempts.answered && !ctx.client_left();
-    let has_tries = ctx.attempts_max() > 1 && ctx.attempts.made < TRIES_MAX;
+    let open = (by_upstream || outrun) && !ctx.attempts.answered && !ctx.client_left();
+    let has_tries = ctx.attempts_max() > 1 && ctx.attempts.made < TRIES_MAX && !ctx.is_hedged();
     if open && was_closed && has_tries && is_kept(ctx, session) {
         record(ctx, &error, Next::Endpoint);
         error.set_retry(true);
@@ -222,6 +266,10 @@ fn go_on(ctx: &mut Context, error: &mut Error, next: Option<Next>) {
     let endpoint = endpoint.map(|endpoint| &*endpoint.label);
     let to = match next {
         Next::Endpoint => "another endpoint",
+        Next::Beside if is_outrun(error) => {
+            return debug!(upstream, endpoint, "attempt ended, another one was sooner");
+        }
+        Next::Beside => "the one beside it",
         Next::Target(_) => "the next target",
     };
     warn!(upstream, endpoint, %error, "attempt failed, trying {to}");
@@ -263,22 +311,32 @@ pub(super) fn began(ctx: &mut Context, now: Duration) {
 /// The head of the answer is there. It may say that the endpoint does badly; that it does
 /// well is certain only when the answer has [begun](began).
 pub(super) fn answered(ctx: &mut Context, head: &ResponseHeader, now: Duration) {
+    let Some(mut flight) = ctx.attempts.flight.take() else {
+        return;
+    };
+    if let (Some(upstream), Some(endpoint)) = (ctx.upstream(), &ctx.attempts.endpoint) {
+        heed(upstream, endpoint, &mut flight, head, now);
+    }
+    ctx.attempts.flight = Some(flight);
+}
+
+/// Takes down what an answer's head says against its endpoint, and does as it asks.
+pub(super) fn heed(
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    flight: &mut Flight,
+    head: &ResponseHeader,
+    now: Duration,
+) {
     let verdict = verdict(head.status.as_u16());
     if verdict != Verdict::Good {
-        judge(ctx, verdict, &head.status, now);
+        upstream.judge(endpoint, flight, verdict, &head.status, now);
     }
     let Some(until) = unavailable::pause_asked(head, now) else {
         return;
     };
-    let (Some(upstream), Some(flight)) = (ctx.upstream(), &ctx.attempts.flight) else {
-        return;
-    };
     if upstream.pool().pause(flight, until, now) {
-        let endpoint = ctx
-            .attempts
-            .endpoint
-            .as_ref()
-            .map(|endpoint| &*endpoint.label);
+        let endpoint = &*endpoint.label;
         let time = until.saturating_sub(now);
         info!(upstream = upstream.name.as_str(), endpoint, status = %head.status, ?time, "endpoint asks for a pause");
     }
@@ -296,7 +354,7 @@ fn judge(ctx: &mut Context, verdict: Verdict, reason: &dyn Display, now: Duratio
 }
 
 /// Whether a request may be worked on twice.
-fn does_no_harm(head: &RequestHeader, dialect: Dialect) -> bool {
+pub(super) fn does_no_harm(head: &RequestHeader, dialect: Dialect) -> bool {
     dialect != Dialect::Plain || head.method.is_idempotent()
 }
 
@@ -318,16 +376,20 @@ pub(super) fn refuses(
     status: StatusCode,
     now: Duration,
 ) -> bool {
-    let counts = |route: &Route| {
-        let mut statuses = route.retry().statuses.iter();
-        statuses.any(|one| one.get() == status.as_u16())
-    };
+    hedge::settle(ctx);
+    let counts = |route: &Route| is_unwelcome(route, status);
     let fails = ctx.route().is_some_and(counts) && may_repeat(ctx, session);
     ctx.attempts.next = match fails {
         true => target::next(ctx, now, false),
         false => None,
     };
     ctx.attempts.next.is_some()
+}
+
+/// Whether the route counts an answer with this status as a failed attempt.
+pub(super) fn is_unwelcome(route: &Route, status: StatusCode) -> bool {
+    let mut statuses = route.retry().statuses.iter();
+    statuses.any(|one| one.get() == status.as_u16())
 }
 
 /// An upstream's answer that counts as a failed attempt.
@@ -353,12 +415,27 @@ pub(super) fn is_overdue(error: &Error) -> bool {
     *error.etype() == OVERDUE
 }
 
+/// An attempt ended since the one beside it had output first.
+pub(super) fn outrun() -> Box<Error> {
+    Error::explain(OUTRUN, "another attempt was sooner")
+}
+
+fn is_outrun(error: &Error) -> bool {
+    *error.etype() == OUTRUN
+}
+
+/// Whether it was not for the client that its part of an attempt has ended.
+pub(super) fn is_ours(error: &Error) -> bool {
+    is_late(error) || is_overdue(error) || is_outrun(error)
+}
+
 /// Keeps what became of an attempt that is followed by another one.
 fn record(ctx: &mut Context, error: &Error, next: Next) {
     if let Some(upstream) = ctx.upstream() {
         match next {
             Next::Endpoint => upstream.metrics.retries.inc(),
             Next::Target(_) => upstream.metrics.fallbacks.inc(),
+            Next::Beside => {}
         }
     }
     let reason = match &error.context {
@@ -375,18 +452,34 @@ fn record(ctx: &mut Context, error: &Error, next: Next) {
 
 /// Makes the head that goes upstream.
 pub(super) fn prepare_head(ctx: &mut Context, head: &mut RequestHeader) -> Result<()> {
-    credentials::withhold(ctx, head);
-    edits::apply(&ctx.exchange.request, head)?;
-    credentials::present(ctx, head)?;
-    if let Some(host) = ctx.upstream().and_then(|upstream| upstream.host.clone()) {
-        head.insert_header(HOST, host)?;
+    let length = ctx.sent_len();
+    let Some(upstream) = ctx.upstream().filter(|_| ctx.attempts.ticket.is_none()) else {
+        return Ok(());
+    };
+    let credential = dress(upstream, &ctx.exchange.request, length, head)?;
+    credentials::remember(ctx, credential);
+    Ok(())
+}
+
+/// Makes a client's head one for this upstream. Gives the credential in it.
+pub(super) fn dress(
+    upstream: &Upstream,
+    changes: &HeaderEdits,
+    length: Option<usize>,
+    head: &mut RequestHeader,
+) -> Result<Option<Arc<Credential>>> {
+    credentials::withhold(upstream, head);
+    edits::apply(changes, head)?;
+    let credential = credentials::present(upstream, head)?;
+    if let Some(host) = &upstream.host {
+        head.insert_header(HOST, host.clone())?;
     }
-    if let Some(length) = ctx.body.as_ref().map(Body::sent_len) {
+    if let Some(length) = length {
         // The body is here in full: its length is known, and the client's wait for leave
         // to send it is over.
         head.remove_header(&TRANSFER_ENCODING);
         head.insert_header(CONTENT_LENGTH, length)?;
         head.remove_header(&EXPECT);
     }
-    Ok(())
+    Ok(credential)
 }

@@ -16,6 +16,7 @@ use super::replay::Hold;
 use super::target::Next;
 use crate::clock;
 use crate::generation::Generation;
+use crate::handover::Ticket;
 use crate::telemetry::RouteMetrics;
 use crate::upstream::{Credential, Endpoint, Upstream};
 
@@ -88,6 +89,10 @@ pub struct Attempts {
     pub(super) before: Vec<Before>,
     /// Ending the try under way before its time takes a retry.
     pub(super) has_price: bool,
+    /// When the first try began, while it is under way without output, if that is of interest.
+    pub(super) begun: Option<Instant>,
+    /// The try under way was begun beside another one.
+    pub(super) ticket: Option<Ticket>,
     /// Where the request goes on to after a try that is about to fail.
     pub(super) next: Option<Next>,
     /// Tries that count: one over a connection that turned out to be closed does not.
@@ -177,6 +182,16 @@ impl Context {
     /// Whether the client has gone and the answer is read on without it.
     pub(super) fn client_left(&self) -> bool {
         self.hold.as_ref().is_some_and(Hold::client_left)
+    }
+
+    /// Whether an attempt is under way beside the one that Pingora makes.
+    pub(super) fn is_hedged(&self) -> bool {
+        self.hold.as_ref().is_some_and(Hold::is_hedged)
+    }
+
+    /// Bytes of the body that are sent, if there is one.
+    pub(super) fn sent_len(&self) -> Option<usize> {
+        self.body.as_ref().map(Body::sent_len)
     }
 
     /// The counters of the route, or of requests without one.

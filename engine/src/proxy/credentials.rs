@@ -1,6 +1,8 @@
 //! Who is known by what: the client's credentials stay here, the upstream's are put in
 //! their place, and do not come back.
 
+use std::sync::Arc;
+
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName};
 use penstock_config::credential_headers;
@@ -8,7 +10,7 @@ use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::context::Context;
-use crate::upstream::{Credentials, Upstream};
+use crate::upstream::{Credential, Credentials, Upstream};
 
 /// Key of the credential's name in the access log.
 const NOTE: &str = "credential";
@@ -18,8 +20,8 @@ static HEADERS: [HeaderName; 5] = credential_headers::ALL;
 
 /// Takes the client's credentials out of the head that goes upstream, if the upstream
 /// knows us by others. Where the chain reads them, it strips them itself.
-pub(super) fn withhold(ctx: &Context, head: &mut RequestHeader) {
-    let Some(credentials) = credentials(ctx) else {
+pub(super) fn withhold(upstream: &Upstream, head: &mut RequestHeader) {
+    let Some(credentials) = &upstream.credentials else {
         return;
     };
     for name in HEADERS.iter().chain(credentials.headers()) {
@@ -32,19 +34,26 @@ fn credentials(ctx: &Context) -> Option<&Credentials> {
 }
 
 /// Puts the credential whose turn it is into the head that goes upstream.
-pub(super) fn present(ctx: &mut Context, head: &mut RequestHeader) -> Result<()> {
-    let Some(credentials) = credentials(ctx) else {
-        return Ok(());
+pub(super) fn present(
+    upstream: &Upstream,
+    head: &mut RequestHeader,
+) -> Result<Option<Arc<Credential>>> {
+    let Some(credentials) = &upstream.credentials else {
+        return Ok(None);
     };
-    let several = credentials.are_several();
     let credential = credentials.pick().clone();
     let (name, value) = credential.header();
     head.insert_header(name, value)?;
-    if several {
+    Ok(Some(credential))
+}
+
+/// The request is known to its upstream by this.
+pub(super) fn remember(ctx: &mut Context, credential: Option<Arc<Credential>>) {
+    let several = credentials(ctx).is_some_and(Credentials::are_several);
+    if let Some(credential) = credential.as_ref().filter(|_| several) {
         ctx.exchange.note(NOTE, credential.name.to_string());
     }
-    ctx.attempts.credential = Some(credential);
-    Ok(())
+    ctx.attempts.credential = credential;
 }
 
 /// The request leaves its upstream, and is known to the next one by something else.

@@ -16,7 +16,7 @@ use super::body::joined;
 use super::context::Context;
 
 /// Bytes of an answer that are held. A larger one is let go, whatever it is.
-const BYTES_MAX: usize = 256 * 1024;
+pub(super) const BYTES_MAX: usize = 256 * 1024;
 
 /// The beginning of an answer, out of its client's sight.
 pub(super) struct Held {
@@ -46,15 +46,18 @@ impl Held {
             return None;
         }
         let content_type = head.headers.get(CONTENT_TYPE)?;
-        // What is compressed cannot be looked into.
-        let is_stream = media_type::essence_is(content_type, "text/event-stream")
-            && !head.headers.contains_key(CONTENT_ENCODING);
+        let is_stream = is_stream(head);
         let is_json = media_type::essence_is(content_type, "application/json");
         (is_stream || is_json).then(|| Held {
             preamble: is_stream.then(Preamble::default),
             pieces: Vec::new(),
             bytes: 0,
         })
+    }
+
+    /// Whether it is a stream, whose first output is not there with its head.
+    pub(super) fn is_stream(&self) -> bool {
+        self.preamble.is_some()
     }
 
     /// Takes a piece. Where there `is_other` server to ask, a stream without an answer is a
@@ -78,4 +81,13 @@ impl Held {
             _ => Ruling::Release(joined(&std::mem::take(&mut self.pieces))),
         }
     }
+}
+
+/// Whether an answer of a model with such a head is a stream that can be looked into.
+pub(super) fn is_stream(head: &ResponseHeader) -> bool {
+    let content_type = head.headers.get(CONTENT_TYPE);
+    let is_stream =
+        content_type.is_some_and(|value| media_type::essence_is(value, "text/event-stream"));
+    // What is compressed cannot be looked into.
+    is_stream && head.status == StatusCode::OK && !head.headers.contains_key(CONTENT_ENCODING)
 }

@@ -5,7 +5,7 @@
 //! sent upstream, this stands in for the client's session: it plays the kept pieces, from
 //! the start at each attempt. The head of an answer that is [held](super::held) it keeps
 //! back until something of the body is let through, and it ends an attempt whose answer
-//! does not begin in time. Where answers are [drained](crate::drains) it does not tell that
+//! does not begin in time, or before that of the one [beside it](super::hedge). Where answers are [drained](crate::drains) it does not tell that
 //! the client has gone before the answer is there in full. Everything else it passes
 //! through. When it is dropped it leaves the client's session where [`restore`] finds it.
 
@@ -18,7 +18,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::TRANSFER_ENCODING;
 use http::{HeaderMap, Method, Version};
-use parking_lot::Mutex;
 use penstock_plugins::Outcome;
 use penstock_plugins::preamble::Failure;
 use pingora_core::protocols::Digest;
@@ -29,100 +28,17 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
-use super::attempt;
 use super::context::Context;
+use super::{attempt, hedge};
 use crate::drains::{Drained, Drains, Left};
-use crate::retries::Retries;
+use crate::hedges::Hedged;
+
+mod hold;
+
+pub(super) use hold::{Deadline, Hold};
 
 /// Key in the access log of what became of an answer that was read on.
 const NOTE: &str = "drained";
-
-/// What a replay and the rest of its request share.
-#[derive(Clone, Default)]
-pub(super) struct Hold(Arc<Mutex<State>>);
-
-#[derive(Default)]
-struct State {
-    /// Where a replay leaves the client's session.
-    client: Option<Box<ServerSession>>,
-    /// The next head is to be kept back.
-    keeps_head: bool,
-    /// When the attempt under way is over, if its answer has not begun.
-    deadline: Option<Deadline>,
-    /// When the request is over, if no answer has begun.
-    end: Option<Instant>,
-    /// What the next attempt is played, if that is not the same as before.
-    pieces: Option<Box<[Bytes]>>,
-    /// The client has gone: what became of the answer that is read on, so far.
-    drained: Option<Drained>,
-}
-
-/// The end of an attempt, after which there is another one if these allow it.
-pub(super) struct Deadline {
-    pub(super) at: Instant,
-    pub(super) retries: Option<Arc<Retries>>,
-}
-
-impl Hold {
-    /// An attempt begins, of a request that has time until its `end`.
-    pub(super) fn begin(&self, deadline: Option<Deadline>, end: Option<Instant>) {
-        let mut state = self.0.lock();
-        state.keeps_head = false;
-        state.deadline = deadline;
-        state.end = end;
-    }
-
-    /// The body is this from the next attempt on.
-    pub(super) fn play(&self, pieces: Box<[Bytes]>) {
-        self.0.lock().pieces = Some(pieces);
-    }
-
-    /// The head that is about to be written is to be kept back until something follows it.
-    pub(super) fn keep_head(&self) {
-        self.0.lock().keeps_head = true;
-    }
-
-    /// The answer has begun.
-    pub(super) fn release(&self) {
-        let mut state = self.0.lock();
-        state.keeps_head = false;
-        state.deadline = None;
-        state.end = None;
-    }
-
-    /// The client has gone, and the answer is read on.
-    pub(super) fn client_left(&self) -> bool {
-        self.0.lock().drained.is_some()
-    }
-
-    fn drained(&self, drained: Drained) {
-        self.0.lock().drained = Some(drained);
-    }
-
-    fn keeps_head(&self) -> bool {
-        self.0.lock().keeps_head
-    }
-
-    /// The first of the deadlines.
-    fn deadline(&self) -> Option<Instant> {
-        let state = self.0.lock();
-        let attempt = state.deadline.as_ref().map(|deadline| deadline.at);
-        attempt.into_iter().chain(state.end).min()
-    }
-
-    /// A deadline has passed: what ends the attempt. If nothing does, it goes on without.
-    fn ends(&self) -> Option<Box<Error>> {
-        let now = Instant::now();
-        let mut state = self.0.lock();
-        if state.end.is_some_and(|end| end <= now) {
-            return Some(attempt::overdue());
-        }
-        let deadline = state.deadline.take()?;
-        drop(state);
-        let allow = |retries: Arc<Retries>| retries.spend(now);
-        deadline.retries.is_none_or(allow).then(attempt::late)
-    }
-}
 
 struct Replay {
     /// The client's session; taken only when this is dropped.
@@ -130,7 +46,7 @@ struct Replay {
     hold: Hold,
     /// The head of an answer that is held.
     head: Option<Box<ResponseHeader>>,
-    pieces: Box<[Bytes]>,
+    pieces: Arc<[Bytes]>,
     next: usize,
     /// How answers are read on, if they are.
     drains: Option<Arc<Drains>>,
@@ -187,9 +103,18 @@ fn body_bytes(task: &HttpTask) -> u64 {
 /// queue is full, which it is for as long as an upstream does not read.
 pub(super) const PIECES_MAX: usize = 3;
 
+/// Waits until then, or for ever.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => pending().await,
+    }
+}
+
 /// Puts a replay of a body's pieces, which may be none, in the place of the client's session.
-pub(super) fn install(session: &mut Session, ctx: &mut Context, pieces: Box<[Bytes]>) {
+pub(super) fn install(session: &mut Session, ctx: &mut Context, pieces: Arc<[Bytes]>) {
     let hold = Hold::default();
+    hold.play(pieces.clone());
     let stand_in = Box::new(ServerSession::new_custom(Box::new(())));
     let client = std::mem::replace(&mut session.downstream_session, stand_in);
     let replay = Replay {
@@ -207,13 +132,11 @@ pub(super) fn install(session: &mut Session, ctx: &mut Context, pieces: Box<[Byt
 
 /// Puts the client's own session back, if a replay stands in for it.
 pub(super) fn restore(session: &mut Session, ctx: &mut Context) {
+    hedge::conclude(ctx);
     let Some(hold) = ctx.hold.take() else { return };
     // Dropping the replay is what leaves the session in the hold.
     *session.downstream_session = ServerSession::new_custom(Box::new(()));
-    let (client, drained) = {
-        let mut state = hold.0.lock();
-        (state.client.take(), state.drained)
-    };
+    let (client, drained) = hold.left();
     if let Some(client) = client {
         session.downstream_session = client;
     }
@@ -228,7 +151,7 @@ pub(super) fn restore(session: &mut Session, ctx: &mut Context) {
 
 impl Drop for Replay {
     fn drop(&mut self) {
-        self.hold.0.lock().client = self.client.take();
+        self.hold.leave(self.client.take());
     }
 }
 
@@ -296,6 +219,7 @@ impl Replay {
             drains.count(Drained::NoPlace);
             return Err(error);
         };
+        self.hold.leave_hedge(Hedged::Cancelled);
         // Until it is known to have ended otherwise.
         self.hold.drained(Drained::Failed);
         self.head = None;
@@ -332,8 +256,8 @@ impl Replay {
         }
     }
 
-    /// Waits until the attempt is over for the client's part: it has gone, or the answer has
-    /// not begun in time.
+    /// Waits until the attempt is over for the client's part: it has gone, the answer has not
+    /// begun in time, or another one has begun.
     async fn over(&mut self) -> Box<Error> {
         let hold = self.hold.clone();
         let client = self.client_mut();
@@ -344,17 +268,17 @@ impl Replay {
                 Err(error) => error,
             }
         });
-        while let Some(deadline) = hold.deadline() {
-            match tokio::time::timeout_at(deadline.into(), &mut leaving).await {
-                Ok(error) => return error,
-                Err(_) => {
-                    if let Some(error) = hold.ends() {
-                        return error;
-                    }
-                }
+        loop {
+            let deadline = hold.deadline();
+            tokio::select! {
+                biased;
+                error = &mut leaving => return error,
+                () = hold.outrun() => return attempt::outrun(),
+                () = until(deadline) => if let Some(error) = hold.ends() {
+                    return error;
+                },
             }
         }
-        leaving.await
     }
 
     fn next_piece(&mut self) -> Option<Bytes> {
@@ -499,7 +423,7 @@ impl server::Session for Replay {
         }
         if self.gone.is_none() {
             let error = self.over().await;
-            if attempt::is_late(&error) || attempt::is_overdue(&error) {
+            if attempt::is_ours(&error) {
                 return Err(error);
             }
             self.leave(error)?;
@@ -542,10 +466,11 @@ impl server::Session for Replay {
     /// body plays from the start again.
     fn enable_retry_buffering(&mut self) {
         self.head = None;
-        self.next = 0;
-        if let Some(pieces) = self.hold.0.lock().pieces.take() {
-            self.pieces = pieces;
-        }
+        self.pieces = self.hold.pieces();
+        self.next = match self.hold.is_sent() {
+            true => self.pieces.len(),
+            false => 0,
+        };
     }
 
     fn retry_buffer_truncated(&self) -> bool {
@@ -564,7 +489,7 @@ impl server::Session for Replay {
         &mut self,
     ) -> Option<Box<dyn futures::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>>
     {
-        None
+        Some(Box::new(futures::stream::empty()))
     }
 
     fn restore_custom_message_reader(
@@ -574,8 +499,10 @@ impl server::Session for Replay {
         Ok(())
     }
 
+    /// Pingora demands one where the answer is [handed over](crate::handover), and would wait
+    /// for messages where it is not.
     fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
-        None
+        self.hold.is_sent().then(|| Box::new(()) as _)
     }
 
     fn restore_custom_message_writer(

@@ -7,55 +7,29 @@
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use bytes::Bytes;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
-};
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, StatusCode, Uri, Version};
+use http::header::HOST;
+use http::{HeaderName, HeaderValue, StatusCode};
 use penstock_plugins::balance::{Ask, Flight, Verdict};
-use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::client::HttpSession;
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
-use pingora_error::{ErrorType, OrErr, Result};
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
-use tokio::sync::OnceCell;
 use tracing::debug;
 
 use super::body::Body;
 use super::context::Context;
+use super::outgoing::{self, TRIES_MAX};
 use super::{Proxy, attempt, credentials, edits};
 use crate::clock;
+use crate::connections::Connections;
 use crate::generation::Generation;
 use crate::places::Place;
 use crate::shadows::{ShadowOutcome, Shadows};
-use crate::transport;
 use crate::upstream::{self, Endpoint, Upstream};
 
 /// What tells a copy from a request.
 const MARK: HeaderName = HeaderName::from_static("x-penstock-shadow");
-
-/// What belongs to the client's connection (RFC 9110 section 7.6.1) or its own framing.
-static OF_CONNECTION: [HeaderName; 10] = [
-    CONNECTION,
-    CONTENT_LENGTH,
-    EXPECT,
-    HeaderName::from_static("keep-alive"),
-    PROXY_AUTHENTICATE,
-    HeaderName::from_static("proxy-connection"),
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
-
-/// Connections that a copy may find closed before it gives up.
-const TRIES_MAX: usize = 3;
-
-/// A worker's connections for copies, made when the first one is sent.
-pub(super) type Connections = OnceCell<Connector<transport::Connector>>;
 
 /// A copy, and all that it holds until it has ended.
 struct Shadow {
@@ -80,7 +54,7 @@ pub(super) fn cast(proxy: &Proxy, session: &Session, ctx: &Context) {
     }
     match Shadow::of(session.req_header(), ctx, shadows) {
         Ok(shadow) => {
-            tokio::spawn(shadow.send(proxy.shadows.clone()));
+            tokio::spawn(shadow.send(proxy.connections.clone()));
         }
         Err(outcome) => shadows.metrics.count(outcome),
     }
@@ -150,15 +124,9 @@ impl Shadow {
     }
 
     async fn exchange(&mut self, connections: &Connections) -> Result<ShadowOutcome> {
-        // It reads the system's authorities, for which no request is to wait.
-        let make = || Connector::new_custom(None, transport::Connector);
-        let made = connections.get_or_try_init(|| tokio::task::spawn_blocking(make));
-        let connector = made
-            .await
-            .or_err(ErrorType::InternalError, "making connections for copies")?;
         let mut tries = 1;
         let (mut session, status) = loop {
-            let (mut session, reused) = connector.get_http_session(&*self.peer).await?;
+            let (mut session, reused) = connections.connect(&self.peer).await?;
             match self.ask(&mut session).await {
                 Ok(status) => break (session, status),
                 // It may have been closed while it was idle.
@@ -175,10 +143,7 @@ impl Shadow {
                 None => return Ok(ShadowOutcome::AnswerTooLarge),
             }
         }
-        let idle = self.peer.options.idle_timeout;
-        connector
-            .release_http_session(session, &*self.peer, idle)
-            .await;
+        connections.release(session, &self.peer).await;
         Ok(match status.as_u16() {
             ..400 => ShadowOutcome::Completed,
             400..500 => ShadowOutcome::ClientError,
@@ -188,18 +153,8 @@ impl Shadow {
 
     /// Sends it, and reads the head of its answer.
     async fn ask(&self, session: &mut HttpSession) -> Result<StatusCode> {
-        session.set_read_timeout(self.peer.options.read_timeout);
-        session.set_write_timeout(self.peer.options.write_timeout);
-        let head = match session.as_http2() {
-            Some(_) => http2(&self.head, self.peer.tls())?,
-            None => self.head.clone(),
-        };
-        session.write_request_header(Box::new(head)).await?;
-        let pieces: &[Bytes] = self.body.as_ref().map(Body::pieces).unwrap_or_default();
-        for piece in pieces {
-            session.write_request_body(piece.clone(), false).await?;
-        }
-        session.finish_request_body().await?;
+        let pieces = self.body.as_ref().map(Body::pieces).unwrap_or_default();
+        outgoing::send(session, &self.peer, &self.head, pieces).await?;
         upstream::read_status(session).await
     }
 
@@ -229,53 +184,13 @@ fn head(
     upstream: &Upstream,
     length: Option<usize>,
 ) -> Result<RequestHeader> {
-    let target = client.uri.path_and_query();
-    let target = target.map_or("/", PathAndQuery::as_str);
-    let room = client.headers.len() + 4;
-    let mut head = RequestHeader::build(client.method.clone(), target.as_bytes(), Some(room))?;
-    for (name, value) in &client.headers {
-        if !OF_CONNECTION.contains(name) && !is_nominated(client, name) {
-            head.append_header(name.clone(), value.clone())?;
-        }
-    }
-    if let Some(authority) = client.uri.authority() {
-        head.insert_header(HOST, authority.as_str())?;
-    }
+    let mut head = outgoing::relayed(client)?;
     edits::apply(&ctx.exchange.request, &mut head)?;
     credentials::replace(upstream, &mut head)?;
     if let Some(host) = &upstream.host {
         head.insert_header(HOST, host.clone())?;
     }
-    if length.is_some() || client.headers.contains_key(CONTENT_LENGTH) {
-        head.insert_header(CONTENT_LENGTH, length.unwrap_or(0))?;
-    }
+    outgoing::frame(&mut head, client, length)?;
     head.insert_header(MARK, HeaderValue::from_static("1"))?;
-    Ok(head)
-}
-
-/// Whether the client says that a header is for the connection alone.
-fn is_nominated(client: &RequestHeader, name: &HeaderName) -> bool {
-    let values = client.headers.get_all(CONNECTION).into_iter();
-    let mut options = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    options.any(|option| {
-        option
-            .trim_ascii()
-            .eq_ignore_ascii_case(name.as_str().as_bytes())
-    })
-}
-
-/// The same head for HTTP/2, where the host is a part of the target.
-fn http2(head: &RequestHeader, tls: bool) -> Result<RequestHeader> {
-    let mut head = head.clone();
-    let host = head.remove_header(&HOST);
-    let host = host.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
-    let target = head.uri.path_and_query().cloned();
-    let uri = Uri::builder()
-        .scheme(if tls { "https" } else { "http" })
-        .authority(host)
-        .path_and_query(target.unwrap_or(PathAndQuery::from_static("/")))
-        .build();
-    head.set_uri(uri.or_err(ErrorType::InvalidHTTPHeader, "host of a copied request")?);
-    head.set_version(Version::HTTP_2);
     Ok(head)
 }

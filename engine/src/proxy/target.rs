@@ -25,6 +25,8 @@ use crate::retries::Retries;
 pub(super) enum Next {
     /// To an endpoint of the same target.
     Endpoint,
+    /// Where it was sent beside the attempt that has failed.
+    Beside,
     /// To the target at this place among the route's fallbacks.
     Target(usize),
 }
@@ -42,7 +44,8 @@ pub(super) fn begin(session: &mut Session, ctx: &mut Context, target: Target) {
     let head = session.req_header();
     let is_special = head.version < Version::HTTP_11 || head.method == Method::HEAD;
     let drains = ctx.generation.drains(ctx.route).is_some();
-    let is_watched = http2 && is_special || ctx.deadline().is_some() || drains;
+    let hedges = ctx.generation.hedges(ctx.route).is_some();
+    let is_watched = http2 && is_special || ctx.deadline().is_some() || drains || hedges;
     if is_watched && session.is_body_empty() && !session.is_upgrade_req() {
         // There is nothing to play, but what such a client cannot take is to be kept from
         // it, its leaving from Pingora, and the time is to be looked at.
@@ -77,16 +80,18 @@ fn aim(session: &mut Session, ctx: &mut Context, target: Target) {
     if let Some(mut body) = ctx.body.take() {
         let edits = edits::of_body(ctx, &target);
         let route = ctx.route();
-        let is_timed = route
-            .is_some_and(|route| route.retry().first_token.is_some() || route.deadline().is_some());
+        let is_timed = ctx.generation.hedges(ctx.route).is_some()
+            || route.is_some_and(|route| {
+                route.retry().first_token.is_some() || route.deadline().is_some()
+            });
         let is_last = route.is_none_or(|route| route.fallback().is_empty());
         let pieces = body.edited(&edits, is_timed.then_some(replay::PIECES_MAX));
         if is_last {
             body.forget_original();
         }
         match &ctx.hold {
-            Some(hold) => hold.play(pieces),
-            None => replay::install(session, ctx, pieces),
+            Some(hold) => hold.play(pieces.into()),
+            None => replay::install(session, ctx, pieces.into()),
         }
         ctx.body = Some(body);
     }
@@ -103,6 +108,9 @@ pub(super) fn next(ctx: &mut Context, now: Duration, is_paid: bool) -> Option<Ne
     ctx.attempts
         .failed
         .extend(failed.map(|endpoint| endpoint.seed));
+    if ctx.is_hedged() {
+        return Some(Next::Beside);
+    }
     let upstream = ctx.target.as_ref()?.upstream;
     if may_stay(ctx, now) && (is_paid || is_affordable(ctx, upstream)) {
         return Some(Next::Endpoint);

@@ -62,6 +62,7 @@ routes:
   - { name: timed, match: { path: { exact: /t }, countries: [DE, FR] }, split: [{ upstream: stable }], fallback: [{ upstream: canary }], attempts: 3, deadline: 90s, retry: { statuses: [], first_token: 2s } }
   - { name: paid, match: { path: { exact: /p } }, split: [{ upstream: stable }], attempts: 1, on_disconnect: { drain: { time: 9s } } }
   - { name: copied, match: { path: { exact: /c } }, split: [{ upstream: stable }], attempts: 1, shadow: { upstream: canary, percent: 7, model: new } }
+  - { name: twice, match: { path: { exact: /h } }, split: [{ upstream: stable }], hedge: { after: p95 }, retry: { statuses: [] } }
   - { name: all, split: [{ upstream: stable }], attempts: 1 }
 "#;
     let rest = format!("geoip: {{ file: {COUNTRIES} }}{rest}");
@@ -107,6 +108,14 @@ route `copied`
   100 % to upstream `stable`
   7 % also to upstream `canary` as model new, whose answer is thrown away
   attempts: 1
+route `twice`
+  matches path /h
+  plugin 1: request_id, runs at: tag
+  body: kept for another attempt
+  100 % to upstream `stable`
+  attempts: 2
+  another after: a failed connection
+  a second one beside the first: after p95 of the recent times to first token, for at most 10 % of the requests
 route `all`
   matches every request
   plugin 1: request_id, runs at: tag

@@ -38,8 +38,8 @@ fn names() -> Vec<String> {
         .collect()
 }
 
-/// The example as it can run here: on a free port, and with simulators, one for each
-/// upstream and named like it, in the place of its servers.
+/// The example as it can run here: on a free port, and with simulators, named like their
+/// upstream, in the place of its servers.
 struct Here {
     proxy: Proxy,
     authority: Option<Authority>,
@@ -85,11 +85,14 @@ impl Here {
         give_issuer(&mut value, &key_set);
         let mut simulators = Vec::new();
         for (name, upstream) in value["upstreams"].as_object_mut().unwrap() {
-            let simulator = simulator(&[("name", name)]);
-            upstream["endpoints"] = serde_json::json!([simulator.address().to_string()]);
+            // One more where there are several, which a route may demand.
+            let count = upstream["endpoints"].as_array().unwrap().len().min(2);
+            let alike: Vec<_> = (0..count).map(|_| simulator(&[("name", name)])).collect();
+            let addresses: Vec<_> = alike.iter().map(|one| one.address().to_string()).collect();
+            upstream["endpoints"] = addresses.into();
             // The simulator has no TLS; the module on TLS tests that.
             upstream.as_object_mut().unwrap().remove("tls");
-            simulators.push(simulator);
+            simulators.extend(alike);
             let credentials = upstream.get_mut("credentials");
             let credentials = credentials.and_then(serde_json::Value::as_array_mut);
             for credential in credentials.into_iter().flatten() {

@@ -62,6 +62,7 @@ mod fallback;
 mod fleet;
 mod harness;
 mod headers;
+mod hedge;
 mod http2_upstreams;
 mod jwt;
 mod limits;

@@ -304,6 +304,56 @@ fn copies() {
 }
 
 #[test]
+fn second_attempts() {
+    let route = |rest: &str| {
+        format!(
+            "{UPSTREAM}  b: {{ endpoints: [b:1, b:2] }}\n  c: {{ endpoints: [\"10.0.0.1:1\"] }}\nroutes:\n  - name: r\n    {rest}\n"
+        )
+    };
+    let hedged = |rest: &str| route(&format!("split: [{{ upstream: b }}]\n    hedge: {rest}"));
+    expect(&hedged("{ after: 1s }"), &[]);
+    expect(&hedged("{ after: p95, max_percent: 100 }"), &[]);
+    expect(
+        &hedged("{ after: p100 }"),
+        &[(8, 21, "`p100` is not a percentile: write `p1` to `p99`")],
+    );
+    expect(&hedged("{ after: 5 }"), &[(8, 21, "`5` has no unit")]);
+    expect(
+        &hedged("{ after: 1s, max_percent: 0 }"),
+        &[(8, 38, "write 1 to 100")],
+    );
+    expect(&hedged("{}"), &[(8, 5, "the key `after` is missing")]);
+    expect(
+        &hedged("{ after: 1s }\n    attempts: 1"),
+        &[(9, 15, "with one attempt there is no second one")],
+    );
+    expect(
+        &hedged("{ after: 1s }\n    deadline: 1s"),
+        &[(8, 21, "after `1s` the request is over")],
+    );
+    expect(
+        &hedged("{ after: 2s }\n    retry: { first_token: 1s }"),
+        &[(8, 21, "after `1s` the first attempt has ended")],
+    );
+    let nowhere = "each target has a single endpoint";
+    expect(
+        &route("split: [{ upstream: c }]\n    hedge: { after: 1s }"),
+        &[(8, 5, nowhere)],
+    );
+    let off = "split: [{ upstream: c }, { upstream: b, weight: 0 }]\n    hedge: { after: 1s }";
+    expect(&route(off), &[(8, 5, nowhere)]);
+    // A name may have several addresses, and one target that can be left is enough.
+    expect(
+        &route("split: [{ upstream: a }]\n    hedge: { after: 1s }"),
+        &[],
+    );
+    expect(
+        &route("split: [{ upstream: b }, { upstream: c }]\n    hedge: { after: 1s }"),
+        &[],
+    );
+}
+
+#[test]
 fn targets() {
     let split = |split: &str| {
         format!(

@@ -1,0 +1,287 @@
+//! What the task of a second attempt does: waits, sends, and reads up to the first output.
+
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use penstock_plugins::balance::{Ask, Verdict};
+use penstock_plugins::preamble::{Opening, Preamble};
+use pingora_core::protocols::http::client::HttpSession;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::RequestHeader;
+use tokio::sync::oneshot;
+use tracing::debug;
+
+use super::{Missed, Plan, Shared, Stage, Trip};
+use crate::clock;
+use crate::handover::Begun;
+use crate::hedges::Hedged;
+use crate::proxy::outgoing::{self, TRIES_MAX};
+use crate::proxy::{attempt, held};
+use crate::upstream::{self, Upstream};
+
+/// Where a beginning goes that the request waits for.
+type Giver = oneshot::Sender<Result<Box<Begun>>>;
+
+/// The beginning of an answer.
+struct Beginning {
+    begun: Box<Begun>,
+    /// Why another answer would be better, in a word.
+    fault: Option<String>,
+}
+
+/// What it failed with before there was one.
+struct Stumble {
+    error: Box<Error>,
+    is_connected: bool,
+}
+
+/// Makes the attempt when it is time.
+pub(super) async fn run(plan: Plan, delay: Duration, shared: Arc<Shared>, give: Giver) {
+    tokio::time::sleep(delay).await;
+    // What it was planned with is there for as long as the plan.
+    let generation = plan.generation.clone();
+    let Some(upstream) = generation.upstream(plan.upstream) else {
+        return;
+    };
+    let (head, peer) = match plan.depart(upstream, &shared) {
+        Ok(departed) => departed,
+        Err(why) => {
+            plan.hedges.count(why);
+            *shared.stage.lock() = Stage::Over(why, None);
+            return;
+        }
+    };
+    let beginning = match head {
+        Ok(head) => plan.exchange(upstream, &head, &peer).await,
+        Err(error) => Err(Stumble {
+            error,
+            is_connected: true,
+        }),
+    };
+    plan.conclude(upstream, &shared, beginning, give);
+}
+
+impl Plan {
+    /// Chooses the endpoint that it is sent to.
+    ///
+    /// # Errors
+    /// Why it is not sent.
+    fn depart(
+        &self,
+        upstream: &Upstream,
+        shared: &Shared,
+    ) -> Result<(Result<RequestHeader>, Box<HttpPeer>), Hedged> {
+        let ask = Ask {
+            now: clock::now(),
+            key: self.key,
+            tried: &self.tried,
+        };
+        let pool = upstream.pool();
+        if !pool.has_other(ask) {
+            return Err(Hedged::NoEndpoint);
+        }
+        if !self.hedges.spend(Instant::now()) {
+            return Err(Hedged::OverBudget);
+        }
+        let (member, flight) = pool.enter_other(ask).map_err(|_| Hedged::NoEndpoint)?;
+        let (head, credential) = match self.head(upstream) {
+            Ok((head, credential)) => (Ok(head), credential),
+            Err(error) => (Err(error), None),
+        };
+        let endpoint = member.target.clone();
+        let peer = endpoint.peer();
+        self.hedges.count(Hedged::Started);
+        *shared.stage.lock() = Stage::UnderWay(Box::new(Trip {
+            endpoint,
+            flight,
+            credential,
+        }));
+        Ok((head, peer))
+    }
+
+    /// The head as an attempt of Pingora's would send it.
+    fn head(
+        &self,
+        upstream: &Upstream,
+    ) -> Result<(RequestHeader, Option<Arc<upstream::Credential>>)> {
+        let mut head = outgoing::relayed(&self.client)?;
+        outgoing::frame(&mut head, &self.client, self.length)?;
+        let credential = attempt::dress(upstream, &self.edits, self.length, &mut head)?;
+        Ok((head, credential))
+    }
+
+    /// Sends it, and reads up to the first output.
+    async fn exchange(
+        &self,
+        upstream: &Upstream,
+        head: &RequestHeader,
+        peer: &HttpPeer,
+    ) -> Result<Beginning, Stumble> {
+        let stumble = |is_connected| {
+            move |error| Stumble {
+                error,
+                is_connected,
+            }
+        };
+        let mut tries = 1;
+        let mut session = loop {
+            let connected = self.connections.connect(peer).await;
+            let (mut session, reused) = connected.map_err(stumble(false))?;
+            attempt::count_connection(upstream, reused);
+            match self.ask(&mut session, head, peer).await {
+                Ok(()) => break session,
+                // It may have been closed while it was idle.
+                Err(_) if reused && tries < TRIES_MAX => tries += 1,
+                Err(error) => return Err(stumble(true)(error)),
+            }
+        };
+        let mut pieces = VecDeque::new();
+        let fault = self.listen(&mut session, &mut pieces).await;
+        let fault = fault.map_err(stumble(true))?;
+        let begun = Box::new(Begun {
+            session,
+            peer: Box::new(peer.clone()),
+            connections: self.connections.clone(),
+            pieces,
+        });
+        Ok(Beginning { begun, fault })
+    }
+
+    async fn ask(
+        &self,
+        session: &mut HttpSession,
+        head: &RequestHeader,
+        peer: &HttpPeer,
+    ) -> Result<()> {
+        outgoing::send(session, peer, head, &self.pieces).await?;
+        upstream::read_status(session).await.map(drop)
+    }
+
+    /// Reads an answer, whose head is there, up to its first output. Says why another answer
+    /// would be better, if one would.
+    async fn listen(
+        &self,
+        session: &mut HttpSession,
+        pieces: &mut VecDeque<Bytes>,
+    ) -> Result<Option<String>> {
+        let Some(head) = session.response_header() else {
+            return Error::e_explain(ErrorType::InvalidHTTPHeader, "no head");
+        };
+        let route = self
+            .route
+            .and_then(|route| self.generation.routes.get(route));
+        if route.is_some_and(|route| attempt::is_unwelcome(route, head.status)) {
+            return Ok(Some(format!("status_{}", head.status.as_u16())));
+        }
+        if !self.is_dialect || !held::is_stream(head) {
+            return Ok(None);
+        }
+        let (mut preamble, mut bytes) = (Preamble::default(), 0);
+        loop {
+            let opening = match session.read_response_body().await? {
+                None => preamble.finish(),
+                Some(piece) => {
+                    let opening = preamble.read(&piece);
+                    bytes += piece.len();
+                    pieces.push_back(piece);
+                    opening
+                }
+            };
+            match opening {
+                Opening::Preamble if bytes <= held::BYTES_MAX => {}
+                Opening::Failed(failure) => return Ok(Some(failure.as_str().to_owned())),
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    /// Gives the beginning to the request, if it waits for it or may do better with it.
+    fn conclude(
+        &self,
+        upstream: &Upstream,
+        shared: &Shared,
+        beginning: Result<Beginning, Stumble>,
+        give: Giver,
+    ) {
+        let mut stage = shared.stage.lock();
+        let give = |beginning: Result<Box<Begun>>| {
+            // The other end is gone only if the request is.
+            let _ = give.send(beginning);
+        };
+        *stage = match std::mem::replace(&mut *stage, Stage::Planned) {
+            Stage::UnderWay(mut trip) => match beginning {
+                Ok(beginning) if beginning.fault.is_none() => {
+                    give(Ok(beginning.begun));
+                    shared.ready.notify_one();
+                    Stage::Ready(trip)
+                }
+                failed => {
+                    let reason = self.fail(upstream, &mut trip, &failed);
+                    Stage::Over(
+                        Hedged::Failed,
+                        Some(Missed {
+                            endpoint: trip.endpoint.clone(),
+                            failure: Some(reason),
+                        }),
+                    )
+                }
+            },
+            other => {
+                let begun = beginning.map(|beginning| beginning.begun);
+                give(begun.map_err(|stumble| stumble.error));
+                other
+            }
+        };
+    }
+
+    /// Takes down a failure that is the attempt's own affair. Says what it was in a word.
+    fn fail(
+        &self,
+        upstream: &Upstream,
+        trip: &mut Trip,
+        failed: &Result<Beginning, Stumble>,
+    ) -> String {
+        self.hedges.count(Hedged::Failed);
+        let now = clock::now();
+        let endpoint = &trip.endpoint;
+        let mut judge = |verdict, reason: &dyn Display| {
+            upstream.judge(endpoint, &mut trip.flight, verdict, reason, now);
+        };
+        let reason = match failed {
+            Ok(Beginning { begun, fault }) => {
+                upstream.metrics.bad_answer.inc();
+                let fault = fault.clone().unwrap_or_default();
+                match begun.session.response_header() {
+                    Some(head) if attempt::verdict(head.status.as_u16()) != Verdict::Good => {
+                        attempt::heed(upstream, endpoint, &mut trip.flight, head, now);
+                    }
+                    _ => judge(Verdict::Bad, &fault),
+                }
+                fault
+            }
+            Err(Stumble {
+                error,
+                is_connected,
+            }) => {
+                match is_connected {
+                    true => upstream.metrics.failed.inc(),
+                    false => upstream.metrics.connect_failed.inc(),
+                }
+                judge(Verdict::Bad, error);
+                error.etype().as_str().to_owned()
+            }
+        };
+        let label = &*endpoint.label;
+        debug!(
+            upstream = upstream.name,
+            endpoint = label,
+            reason,
+            "second attempt failed"
+        );
+        reason
+    }
+}
