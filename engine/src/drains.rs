@@ -5,16 +5,18 @@ use std::time::Instant;
 
 use penstock_config::route::Drain;
 use penstock_plugins::Shared;
+use prometheus::IntGauge;
 
 use crate::places::{Place, Places};
-use crate::telemetry::{DrainMetrics, Held};
+use crate::telemetry::{Held, Outcome, Outcomes, Telemetry};
 
 /// The answers of one route in one generation that are read on.
 #[derive(Debug)]
 pub struct Drains {
     bounds: Drain,
     places: Arc<Places>,
-    metrics: Arc<DrainMetrics>,
+    open: IntGauge,
+    outcomes: Arc<Outcomes<Drained>>,
 }
 
 /// How an answer ended that was read on.
@@ -42,9 +44,8 @@ pub struct Left {
     _open: Held,
 }
 
-impl Drained {
-    /// All of them.
-    pub const ALL: [Drained; 5] = [
+impl Outcome for Drained {
+    const ALL: &[Drained] = &[
         Self::Whole,
         Self::Failed,
         Self::TimedOut,
@@ -52,8 +53,7 @@ impl Drained {
         Self::NoPlace,
     ];
 
-    /// Its name in logs and metrics.
-    pub const fn as_str(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Whole => "whole",
             Self::Failed => "failed",
@@ -66,11 +66,12 @@ impl Drained {
 
 impl Drains {
     /// Those of a route with these bounds. Its places survive reloads.
-    pub fn new(route: &str, bounds: &Drain, metrics: Arc<DrainMetrics>, shared: &Shared) -> Drains {
+    pub fn new(route: &str, bounds: &Drain, telemetry: &Telemetry, shared: &Shared) -> Drains {
         Drains {
             bounds: bounds.clone(),
             places: shared.keep("drains", route, Places::default),
-            metrics,
+            open: telemetry.drains_open.clone(),
+            outcomes: telemetry.drains(route),
         }
     }
 
@@ -83,7 +84,7 @@ impl Drains {
     pub fn begin(&self, now: Instant) -> Option<Left> {
         Some(Left {
             _place: self.places.take(self.bounds.concurrent)?,
-            _open: Held::new(&self.metrics.open),
+            _open: Held::new(&self.open),
             until: now + self.bounds.time.get(),
             bytes: self.bounds.bytes.bytes(),
         })
@@ -91,7 +92,7 @@ impl Drains {
 
     /// Counts how one ended.
     pub fn count(&self, drained: Drained) {
-        self.metrics.count(drained);
+        self.outcomes.count(drained);
     }
 }
 
@@ -113,8 +114,6 @@ impl Left {
 mod tests {
     use std::time::Duration;
 
-    use crate::telemetry::Telemetry;
-
     use super::*;
 
     fn drains(concurrent: u32) -> Drains {
@@ -123,8 +122,8 @@ mod tests {
             bytes: 100.try_into().unwrap(),
             concurrent,
         };
-        let metrics = Telemetry::new().unwrap().drains("r");
-        Drains::new("r", &bounds, metrics, &Shared::default())
+        let telemetry = Telemetry::new().unwrap();
+        Drains::new("r", &bounds, &telemetry, &Shared::default())
     }
 
     #[test]
@@ -148,9 +147,9 @@ mod tests {
         let drains = drains(1);
         let one = drains.begin(now);
         assert!(one.is_some() && drains.begin(now).is_none());
-        assert_eq!(drains.metrics.open.get(), 1);
+        assert_eq!(drains.open.get(), 1);
         drop(one);
         assert!(drains.begin(now).is_some());
-        assert_eq!(drains.metrics.open.get(), 0);
+        assert_eq!(drains.open.get(), 0);
     }
 }

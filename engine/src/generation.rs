@@ -211,8 +211,7 @@ fn drains(config: &Config, telemetry: &Telemetry, shared: &Shared) -> Box<[Optio
         OnDisconnect::Cancel => None,
         OnDisconnect::Drain(bounds) => {
             let name = route.name.as_str();
-            let metrics = telemetry.drains(name);
-            Some(Arc::new(Drains::new(name, bounds, metrics, shared)))
+            Some(Arc::new(Drains::new(name, bounds, telemetry, shared)))
         }
     });
     drains.collect()

@@ -8,7 +8,7 @@ use penstock_config::route::{Hedge, HedgeAfter};
 use penstock_plugins::Shared;
 
 use crate::retries::Budget;
-use crate::telemetry::HedgeMetrics;
+use crate::telemetry::{Outcome, Outcomes};
 
 mod times;
 
@@ -19,7 +19,7 @@ pub struct Hedges {
     /// As configured.
     pub settings: Hedge,
     /// Their counters.
-    pub metrics: Arc<HedgeMetrics>,
+    pub metrics: Arc<Outcomes<Hedged>>,
     budget: Arc<Budget>,
     times: Arc<Times>,
 }
@@ -45,9 +45,8 @@ pub enum Hedged {
     NoEndpoint,
 }
 
-impl Hedged {
-    /// All of them.
-    pub const ALL: [Hedged; 8] = [
+impl Outcome for Hedged {
+    const ALL: &[Hedged] = &[
         Self::Started,
         Self::Won,
         Self::TookOver,
@@ -58,8 +57,7 @@ impl Hedged {
         Self::NoEndpoint,
     ];
 
-    /// Its name in logs and metrics.
-    pub const fn as_str(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",
             Self::Won => "won",
@@ -78,7 +76,7 @@ impl Hedges {
     pub fn new(
         route: &str,
         settings: &Hedge,
-        metrics: Arc<HedgeMetrics>,
+        metrics: Arc<Outcomes<Hedged>>,
         shared: &Shared,
     ) -> Hedges {
         let budget = || Budget::earned_only(Instant::now());

@@ -196,7 +196,7 @@ impl Server {
             let accepting = Arc::strong_count(&self.doors) > 1;
             // A drained answer may outlive its client's connection.
             let connections = self.telemetry.connections_open.get();
-            let open = connections.max(self.telemetry.drains_open());
+            let open = connections.max(self.telemetry.drains_open.get());
             if (open <= 0 && !accepting) || Instant::now() >= deadline {
                 return open.max(0);
             }

@@ -8,7 +8,7 @@ use penstock_config::route::Shadow;
 use penstock_plugins::{Shared, Target};
 
 use crate::places::{Place, Places};
-use crate::telemetry::ShadowMetrics;
+use crate::telemetry::{Outcome, ShadowMetrics};
 
 /// How many requests a cycle has.
 const CYCLE: u64 = 100;
@@ -56,9 +56,8 @@ pub enum ShadowOutcome {
     NoPlace,
 }
 
-impl ShadowOutcome {
-    /// All of them.
-    pub const ALL: [ShadowOutcome; 9] = [
+impl Outcome for ShadowOutcome {
+    const ALL: &[ShadowOutcome] = &[
         Self::Completed,
         Self::ClientError,
         Self::ServerError,
@@ -70,8 +69,7 @@ impl ShadowOutcome {
         Self::NoPlace,
     ];
 
-    /// Its name in metrics.
-    pub const fn as_str(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Completed => "completed",
             Self::ClientError => "client_error",
@@ -118,7 +116,7 @@ impl Shadows {
 
     /// Counts what became of one that was sent, and how long it took.
     pub fn ended(&self, outcome: ShadowOutcome, time: Duration) {
-        self.metrics.count(outcome);
+        self.metrics.outcomes.count(outcome);
         self.metrics.duration.observe(time.as_secs_f64());
     }
 }

@@ -15,13 +15,12 @@ use prometheus::{
 };
 
 mod answers;
-mod drains;
 mod endpoints;
 mod firewall;
-mod hedges;
 mod limits;
 pub mod log;
 mod named;
+mod outcomes;
 mod reloads;
 mod rings;
 mod routes;
@@ -29,14 +28,14 @@ mod shadows;
 mod upstreams;
 
 use crate::clock;
+use crate::drains::Drained;
+use crate::hedges::Hedged;
 use answers::Answers;
-use drains::DrainFamilies;
-pub use drains::DrainMetrics;
 use endpoints::Endpoints;
 use firewall::Firewall;
-use hedges::HedgeFamilies;
-pub use hedges::HedgeMetrics;
 use limits::Limits;
+use outcomes::ByRoute;
+pub use outcomes::{Outcome, Outcomes};
 pub use reloads::Reloads;
 use rings::Rings;
 pub use routes::RouteMetrics;
@@ -80,12 +79,14 @@ pub struct Telemetry {
     pub generations_alive: IntGauge,
     /// What became of reloads.
     pub reloads: Reloads,
+    /// Answers that are read on now though their clients have gone.
+    pub drains_open: IntGauge,
     /// Bytes of request bodies that are kept in memory now.
     pub bodies_kept: IntGauge,
 
     name_lookups: IntCounterVec,
-    drains: DrainFamilies,
-    hedges: HedgeFamilies,
+    drains: ByRoute<Drained>,
+    hedges: ByRoute<Hedged>,
     key_set_fetches: IntCounterVec,
     key_set_fetched_at: IntGaugeVec,
     routes: Routes,
@@ -138,8 +139,20 @@ impl Telemetry {
                 "Names of endpoints looked up again: `same` addresses, `changed`, or `failed`",
                 &["result"],
             )?,
-            drains: DrainFamilies::new(&families)?,
-            hedges: HedgeFamilies::new(&families)?,
+            drains_open: families.gauge(
+                "drains_open",
+                "Answers that are read on now though their clients have gone",
+            )?,
+            drains: ByRoute::new(
+                &families,
+                "drains_total",
+                "How answers ended whose clients had gone",
+            )?,
+            hedges: ByRoute::new(
+                &families,
+                "hedges_total",
+                "Second attempts beside slow first ones: started, and what became of them; or why there was none",
+            )?,
             key_set_fetches: families.counters(
                 "key_set_fetches_total",
                 "Fetches of token issuers' keys by verdict",
@@ -164,18 +177,13 @@ impl Telemetry {
     }
 
     /// The handles of a route that reads answers on whose clients have gone, likewise.
-    pub fn drains(&self, route: &str) -> Arc<DrainMetrics> {
+    pub fn drains(&self, route: &str) -> Arc<Outcomes<Drained>> {
         self.drains.of(route)
     }
 
     /// The handles of a route's second attempts, likewise.
-    pub fn hedges(&self, route: &str) -> Arc<HedgeMetrics> {
+    pub fn hedges(&self, route: &str) -> Arc<Outcomes<Hedged>> {
         self.hedges.of(route)
-    }
-
-    /// How many answers are read on now though their clients have gone.
-    pub fn drains_open(&self) -> i64 {
-        self.drains.open().get()
     }
 
     /// The handles of a route's copies for an upstream, likewise.

@@ -26,6 +26,7 @@ use crate::connections::Connections;
 use crate::generation::Generation;
 use crate::handover::{Begun, Exchange, Task};
 use crate::hedges::{Hedged, Hedges};
+use crate::telemetry::Outcome as _;
 use crate::upstream::{Credential, Endpoint};
 
 mod run;

@@ -32,6 +32,7 @@ use super::context::Context;
 use super::{attempt, hedge};
 use crate::drains::{Drained, Drains, Left};
 use crate::hedges::Hedged;
+use crate::telemetry::Outcome as _;
 
 mod hold;
 

@@ -56,7 +56,7 @@ pub(super) fn cast(proxy: &Proxy, session: &Session, ctx: &Context) {
         Ok(shadow) => {
             tokio::spawn(shadow.send(proxy.connections.clone()));
         }
-        Err(outcome) => shadows.metrics.count(outcome),
+        Err(outcome) => shadows.metrics.outcomes.count(outcome),
     }
 }
 

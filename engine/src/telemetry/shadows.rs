@@ -2,33 +2,24 @@
 
 use std::sync::Arc;
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
+use prometheus::{Histogram, HistogramVec};
 
 use super::Families;
 use super::named::Named;
+use super::outcomes::{Family, Outcomes};
 use crate::shadows::ShadowOutcome;
 
 /// Handles of one route and one upstream.
 pub struct ShadowMetrics {
     /// From the beginning of a copied request to the answer's end, in seconds.
     pub duration: Histogram,
-    outcomes: [IntCounter; ShadowOutcome::ALL.len()],
-}
-
-impl ShadowMetrics {
-    /// Counts what became of one.
-    pub fn count(&self, outcome: ShadowOutcome) {
-        for (one, counter) in ShadowOutcome::ALL.iter().zip(&self.outcomes) {
-            if *one == outcome {
-                counter.inc();
-            }
-        }
-    }
+    /// What became of them.
+    pub outcomes: Outcomes<ShadowOutcome>,
 }
 
 /// The families of which each route with copies has its own metrics.
 pub(super) struct ShadowFamilies {
-    outcomes: IntCounterVec,
+    outcomes: Family<ShadowOutcome>,
     durations: HistogramVec,
     /// By the route's name, a space, and the upstream's: names have no spaces.
     named: Named<ShadowMetrics>,
@@ -37,7 +28,8 @@ pub(super) struct ShadowFamilies {
 impl ShadowFamilies {
     pub(super) fn new(families: &Families<'_>) -> prometheus::Result<ShadowFamilies> {
         Ok(ShadowFamilies {
-            outcomes: families.counters(
+            outcomes: Family::new(
+                families,
                 "shadow_total",
                 "What became of requests that were to be copied to another upstream",
                 &["route", "upstream", "outcome"],
@@ -55,10 +47,7 @@ impl ShadowFamilies {
         self.named
             .of(&format!("{route} {upstream}"), || ShadowMetrics {
                 duration: self.durations.with_label_values(&[route, upstream]),
-                outcomes: ShadowOutcome::ALL.map(|outcome| {
-                    let labels = &[route, upstream, outcome.as_str()];
-                    self.outcomes.with_label_values(labels)
-                }),
+                outcomes: self.outcomes.of(&[route, upstream]),
             })
     }
 
@@ -68,11 +57,8 @@ impl ShadowFamilies {
             let Some((route, upstream)) = names.split_once(' ') else {
                 return;
             };
-            for outcome in ShadowOutcome::ALL {
-                // An error means that there was none.
-                let labels = &[route, upstream, outcome.as_str()];
-                let _ = self.outcomes.remove_label_values(labels);
-            }
+            self.outcomes.forget(&[route, upstream]);
+            // An error means that there was none.
             let _ = self.durations.remove_label_values(&[route, upstream]);
         });
     }
