@@ -228,7 +228,7 @@ async fn end_stream(session: &mut Session, ctx: &mut Context, refusal: &Refusal)
 
 /// `is_over` says that the request's deadline has passed before an answer began.
 fn classify(error: &Error, is_over: bool) -> Failure {
-    if attempt::is_late(error) || attempt::is_overdue(error) {
+    if attempt::is_ours(error) {
         return by_upstream(&ErrorType::ReadTimedout, is_over);
     }
     if let ErrorType::HTTPStatus(status) = error.etype() {

@@ -81,8 +81,8 @@ pub(super) fn next_peer(
         match entered {
             Ok((member, flight)) => {
                 let endpoint = member.target.clone();
-                let peer = depart(ctx, endpoint, flight, now);
-                hedge::plan(proxy, session, ctx);
+                let mut peer = depart(ctx, endpoint, flight, now);
+                hedge::plan(proxy, session, ctx, &mut peer);
                 return Ok(peer);
             }
             Err(none) => none_left.add(none),
@@ -185,12 +185,16 @@ pub(super) fn count_connection(upstream: &Upstream, reused: bool) {
 
 /// No connection could be made.
 pub(super) fn connect_failed(ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
-    if let Some(upstream) = ctx.upstream() {
-        upstream.metrics.connect_failed.inc();
-    }
     hedge::settle(ctx);
     let now = clock::now();
-    judge(ctx, Verdict::Bad, &error, now);
+    if is_outrun(&error) {
+        lose(ctx, now);
+    } else {
+        if let Some(upstream) = ctx.upstream() {
+            upstream.metrics.connect_failed.inc();
+        }
+        judge(ctx, Verdict::Bad, &error, now);
+    }
     let next = target::next(ctx, now, true);
     go_on(ctx, &mut error, next);
     error
@@ -229,10 +233,7 @@ pub(super) fn failed(
         judge(ctx, Verdict::Bad, &error, now);
     }
     if outrun {
-        let flight = ctx.attempts.flight.as_ref();
-        // It takes longer than that.
-        flight.inspect(|flight| flight.first_byte(now));
-        hedge::was_outrun(ctx);
+        lose(ctx, now);
     }
     let decided = ctx.attempts.next.take();
     let open = (by_upstream || outrun) && !ctx.attempts.answered && !ctx.client_left();
@@ -252,6 +253,15 @@ pub(super) fn failed(
         forget_answer(ctx);
     }
     error
+}
+
+/// The attempt beside the one under way was sooner, which says how long this one takes at
+/// least.
+fn lose(ctx: &mut Context, now: Duration) {
+    if let Some(flight) = &ctx.attempts.flight {
+        flight.first_byte(now);
+    }
+    hedge::was_outrun(ctx);
 }
 
 /// An attempt has failed for good, and the request goes on there.

@@ -15,6 +15,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use penstock_plugins::balance::Flight;
 use penstock_plugins::{HeaderEdits, UpstreamId};
+use pingora_core::protocols::ALPN;
+use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -29,7 +31,10 @@ use crate::hedges::{Hedged, Hedges};
 use crate::telemetry::Outcome as _;
 use crate::upstream::{Credential, Endpoint};
 
+mod connect;
 mod run;
+
+use connect::Contested;
 
 /// Key in the access log of what became of it.
 const NOTE: &str = "hedge";
@@ -112,7 +117,7 @@ pub(super) struct Missed {
 
 /// Plans an attempt beside the one that begins, if the route asks for it and it does no
 /// harm.
-pub(super) fn plan(proxy: &Proxy, session: &Session, ctx: &mut Context) {
+pub(super) fn plan(proxy: &Proxy, session: &Session, ctx: &mut Context, peer: &mut HttpPeer) {
     let Some(hedges) = ctx.generation.hedges(ctx.route).cloned() else {
         return;
     };
@@ -146,7 +151,12 @@ pub(super) fn plan(proxy: &Proxy, session: &Session, ctx: &mut Context) {
             .collect(),
         is_dialect: ctx.exchange.dialect() != penstock_plugins::Dialect::Plain,
     };
-    hold.hedge(Hedge::start(plan, delay));
+    let hedge = Hedge::start(plan, delay);
+    peer.options.custom_l4 = Some(Arc::new(Contested {
+        watch: hedge.watch(),
+        is_ring: matches!(peer.options.alpn, ALPN::Custom(_)),
+    }));
+    hold.hedge(hedge);
 }
 
 /// The attempt under way has produced output: the one beside it is not needed.

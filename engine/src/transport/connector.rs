@@ -4,6 +4,7 @@
 //! and runs its ordinary HTTP/1 client on the connection that it gets. Idle connections
 //! wait in Pingora's own pool, which knows them by their descriptors.
 
+use std::future::pending;
 use std::io;
 use std::time::Duration;
 
@@ -37,7 +38,13 @@ impl custom::Connector for Connector {
             );
         };
         let wait = peer.connection_timeout().unwrap_or(CONNECT_WAIT);
-        match pingora_timeout::timeout(wait, TcpStream::connect(*address)).await {
+        let connecting = pingora_timeout::timeout(wait, TcpStream::connect(*address));
+        let connected = tokio::select! {
+            biased;
+            error = given_up(peer) => return Err(error),
+            connected = connecting => connected,
+        };
+        match connected {
             Ok(Ok(stream)) => Ok((
                 Connection::Stream(Box::new(RingStream::on_ring(stream))),
                 false,
@@ -67,6 +74,19 @@ impl custom::Connector for Connector {
         _peer: &P,
         _idle_timeout: Option<Duration>,
     ) {
+    }
+}
+
+/// Waits until the connection is not wanted any more, if that can be: a connector that the
+/// peer brings along makes none where the ring does, and ends for that alone.
+async fn given_up(peer: &impl Peer) -> Box<Error> {
+    let options = peer.get_peer_options();
+    match options.and_then(|options| options.custom_l4.as_ref()) {
+        Some(contested) => match contested.connect(peer.address()).await {
+            Err(error) => error,
+            Ok(_) => pending().await,
+        },
+        None => pending().await,
     }
 }
 

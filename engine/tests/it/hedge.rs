@@ -21,6 +21,7 @@ on_both!(
     a_slow_endpoint_is_outrun,
     over_tls_as_well,
     an_endpoint_that_does_not_read_is_outrun,
+    an_endpoint_that_does_not_accept_is_outrun,
     requests_without_a_body_are_sent_twice_too,
     the_second_attempt_is_made_like_the_first,
     a_fast_endpoint_is_asked_alone,
@@ -151,6 +152,39 @@ async fn an_endpoint_that_does_not_read_is_outrun(transport: Transport) {
         assert_eq!(answer.upstream(), "good", "{protocol}");
         assert!(answer.body == sent, "{protocol}: it came back otherwise");
         proxy.forgets_bodies().await;
+    }
+}
+
+/// A listener whose queue of connections is full, so that no other one comes about.
+fn full() -> (socket2::Socket, Vec<std::net::TcpStream>) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let socket = socket.unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&any.into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let wait = Duration::from_millis(200);
+    let connect = |_| std::net::TcpStream::connect_timeout(&address, wait).ok();
+    (socket, (0..16).map_while(connect).collect())
+}
+
+async fn an_endpoint_that_does_not_accept_is_outrun(transport: Transport) {
+    for protocol in ["http1", "http2"] {
+        let (socket, _queue) = full();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let good = simulator(&[("name", "good")]);
+        // It would be waited for longer than the test may take.
+        let upstream = format!(", protocol: {protocol}, timeouts: {{ connect: 1h }}");
+        let rest = two(address, good.address(), &upstream, SOON);
+        let proxy = Proxy::start(&config(transport, "", &rest)).await;
+        for http in BOTH {
+            for _ in 0..2 {
+                let mut client = Client::connect(proxy.address(), http).await;
+                check_good(&client.answer(streamed_chat()).await, true, protocol);
+            }
+        }
+        assert!(hedges(&proxy, "won") > 0.0, "{protocol}: it has its turn");
+        assert_eq!(failed(&proxy), 0.0, "{protocol}");
     }
 }
 
