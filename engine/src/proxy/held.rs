@@ -60,8 +60,8 @@ impl Held {
         self.preamble.is_some()
     }
 
-    /// Takes a piece. Where there `is_other` server to ask, a stream without an answer is a
-    /// failure.
+    /// Takes a piece. A stream that ends and has said nothing is a failure; where there
+    /// `is_other` server to ask, so is one that tells of an error or makes no sense.
     pub(super) fn take(&mut self, piece: Bytes, last: bool, is_other: bool) -> Ruling {
         let opening = match &mut self.preamble {
             Some(preamble) => match preamble.read(&piece) {
@@ -76,7 +76,9 @@ impl Held {
             self.pieces.push(piece);
         }
         match opening {
-            Opening::Failed(failure) if is_other => Ruling::Failed(failure),
+            Opening::Failed(failure) if is_other || failure == Failure::Ended => {
+                Ruling::Failed(failure)
+            }
             Opening::Preamble if self.bytes <= BYTES_MAX => Ruling::Hold,
             _ => Ruling::Release(joined(&std::mem::take(&mut self.pieces))),
         }

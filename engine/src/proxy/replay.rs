@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::TRANSFER_ENCODING;
+use http::header::{CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Version};
-use penstock_plugins::Outcome;
 use penstock_plugins::preamble::Failure;
+use penstock_plugins::{Outcome, media_type};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::custom::{CustomMessageWrite, server};
 use pingora_core::protocols::http::{HttpTask, ServerSession};
@@ -97,6 +97,12 @@ fn body_bytes(task: &HttpTask) -> u64 {
         }
         _ => 0,
     }
+}
+
+/// Whether such an answer is a stream of events.
+fn is_stream(head: &ResponseHeader) -> bool {
+    let content_type = head.headers.get(CONTENT_TYPE);
+    content_type.is_some_and(|value| media_type::essence_is(value, "text/event-stream"))
 }
 
 /// Most pieces in which a body is played to an attempt that must end in time. Pingora
@@ -190,6 +196,9 @@ impl Replay {
                     if !head.status.is_informational() && self.hold.keeps_head() =>
                 {
                     self.head = Some(head);
+                }
+                HttpTask::Header(head, true) if self.hold.keeps_head() && is_stream(&head) => {
+                    return Err(attempt::unwelcome(Failure::Ended.as_str()));
                 }
                 HttpTask::Body(piece, false)
                     if self.head.is_some() && piece.as_ref().is_none_or(Bytes::is_empty) => {}
