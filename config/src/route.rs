@@ -80,9 +80,7 @@ pub struct Route {
     /// targets of `fallback` together. Then the attempt under way ends, no other one is made,
     /// and the client gets 504 with the code `deadline_exceeded`. An answer that has begun
     /// takes as long as it takes. Request bodies are kept for it, with one attempt as well.
-    /// An upgrade, such as a WebSocket's, has no deadline, and it is not looked at while an
-    /// HTTP/2 upstream has stopped taking a body: that has the upstream's `timeouts` alone.
-    /// Default: none.
+    /// An upgrade, such as a WebSocket's, has no deadline. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Duration>,
     /// What counts as a failed attempt, besides a connection that cannot be made or
@@ -121,8 +119,7 @@ pub struct Retry {
     /// first token: what comes before it (roles, announcements, pings) is held back until
     /// then. An answer of a model in one JSON object begins when it is there in full, or
     /// 256 KiB of it are. Only requests with a body have this limit. The last attempt has
-    /// the upstream's `timeouts` alone, and so has one whose body an HTTP/2 upstream
-    /// stops taking. Default: no limit.
+    /// the upstream's `timeouts` alone. Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_token: Option<Duration>,
 }

@@ -16,6 +16,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use tokio::sync::mpsc;
 
 use crate::connections::Connections;
 use crate::handover::Handover;
@@ -118,6 +119,18 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> Result<()> {
         attempt::prepare_head(ctx, head)
+    }
+
+    /// Called where a replay asks for it, to end an attempt whose body is not taken.
+    async fn custom_forwarding(
+        &self,
+        _session: &mut Session,
+        ctx: &mut Context,
+        _to_upstream: Option<mpsc::Sender<Bytes>>,
+        to_client: mpsc::Sender<Bytes>,
+    ) -> Result<()> {
+        replay::watch(ctx, to_client);
+        Ok(())
     }
 
     async fn request_body_filter(

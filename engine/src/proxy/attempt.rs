@@ -145,7 +145,8 @@ fn limit_time(ctx: &mut Context, peer: &mut HttpPeer, now: Duration) {
         .map(unit::Duration::get);
     let end = ctx.deadline();
     if limit.is_none() && end.is_none() {
-        return hold.begin(None, None);
+        hold.begin(None, None);
+        return watch_body(ctx, peer);
     }
     let shorten = |timeout: &mut Option<Duration>, limit: Duration| {
         *timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
@@ -156,6 +157,10 @@ fn limit_time(ctx: &mut Context, peer: &mut HttpPeer, now: Duration) {
         // The deadlines are not looked at before there is a connection.
         shorten(&mut peer.options.connection_timeout, limit);
         shorten(&mut peer.options.total_connection_timeout, limit);
+        if peer.options.alpn.get_max_http_version() == 2 {
+            // Nor while a piece of the body is written.
+            shorten(&mut peer.options.write_timeout, limit);
+        }
     }
     let retries = limit.and_then(|_| target::price(ctx, now));
     ctx.attempts.has_price = retries.is_some();
@@ -164,6 +169,20 @@ fn limit_time(ctx: &mut Context, peer: &mut HttpPeer, now: Duration) {
         retries,
     });
     hold.begin(deadline, end);
+    watch_body(ctx, peer);
+}
+
+/// Sees to it that an HTTP/2 upstream that stops taking the body is left.
+fn watch_body(ctx: &Context, peer: &HttpPeer) {
+    let alpn = &peer.options.alpn;
+    if let (Some(hold), Some(_), Some(write), 2) = (
+        &ctx.hold,
+        &ctx.body,
+        peer.options.write_timeout,
+        alpn.get_max_http_version(),
+    ) {
+        hold.watch(write, alpn.get_min_http_version() == 2);
+    }
 }
 
 /// A connection is there, new or reused.

@@ -28,6 +28,7 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
+use self::portion::{Portion, is_failure, take_failure};
 use super::context::Context;
 use super::{attempt, hedge};
 use crate::drains::{Drained, Drains, Left};
@@ -35,8 +36,11 @@ use crate::hedges::Hedged;
 use crate::telemetry::Outcome as _;
 
 mod hold;
+mod portion;
+mod stuck;
 
 pub(super) use hold::{Deadline, Hold};
+pub(super) use stuck::watch;
 
 /// Key in the access log of what became of an answer that was read on.
 const NOTE: &str = "drained";
@@ -48,7 +52,9 @@ struct Replay {
     /// The head of an answer that is held.
     head: Option<Box<ResponseHeader>>,
     pieces: Arc<[Bytes]>,
+    /// The next piece, and how much of it has been played.
     next: usize,
+    played: usize,
     /// How answers are read on, if they are.
     drains: Option<Arc<Drains>>,
     /// The client has gone, and the answer is read on.
@@ -60,43 +66,6 @@ struct Gone {
     left: Left,
     /// How it was missed.
     error: Option<Box<Error>>,
-}
-
-/// What counts of a part of an answer that nobody gets.
-struct Portion {
-    bytes: u64,
-    is_last: bool,
-}
-
-impl Portion {
-    fn of(tasks: &[HttpTask]) -> Portion {
-        Portion {
-            bytes: tasks.iter().map(body_bytes).sum(),
-            is_last: tasks.iter().any(HttpTask::is_end),
-        }
-    }
-}
-
-/// Takes out how the upstream failed, if it did.
-fn take_failure(tasks: &mut Vec<HttpTask>) -> Option<Box<Error>> {
-    let place = tasks.iter().position(is_failure)?;
-    match tasks.swap_remove(place) {
-        HttpTask::Failed(error) => Some(error),
-        _ => None,
-    }
-}
-
-fn is_failure(task: &HttpTask) -> bool {
-    matches!(task, HttpTask::Failed(_))
-}
-
-fn body_bytes(task: &HttpTask) -> u64 {
-    match task {
-        HttpTask::Body(Some(piece), _) | HttpTask::UpgradedBody(Some(piece), _) => {
-            piece.len() as u64
-        }
-        _ => 0,
-    }
 }
 
 /// Whether such an answer is a stream of events.
@@ -130,6 +99,7 @@ pub(super) fn install(session: &mut Session, ctx: &mut Context, pieces: Arc<[Byt
         head: None,
         pieces,
         next: 0,
+        played: 0,
         drains: ctx.generation.drains(ctx.route).cloned(),
         gone: None,
     };
@@ -270,6 +240,7 @@ impl Replay {
     /// begun in time, or another one has begun.
     async fn over(&mut self) -> Box<Error> {
         let hold = self.hold.clone();
+        hold.taken();
         let client = self.client_mut();
         let mut leaving = pin!(async {
             // What a client sends past its body is the next request, and waits for its turn.
@@ -292,9 +263,17 @@ impl Replay {
     }
 
     fn next_piece(&mut self) -> Option<Bytes> {
-        let piece = self.pieces.get(self.next)?.clone();
-        self.next += 1;
-        Some(piece)
+        let piece = self.pieces.get(self.next)?;
+        let end = piece
+            .len()
+            .min(self.played.saturating_add(self.hold.give()));
+        let part = piece.slice(self.played..end);
+        self.played = end;
+        if end == piece.len() {
+            self.played = 0;
+            self.next += 1;
+        }
+        Some(part)
     }
 }
 
@@ -481,6 +460,7 @@ impl server::Session for Replay {
             true => self.pieces.len(),
             false => 0,
         };
+        self.played = 0;
     }
 
     fn retry_buffer_truncated(&self) -> bool {
@@ -512,7 +492,10 @@ impl server::Session for Replay {
     /// Pingora demands one where the answer is [handed over](crate::handover), and would wait
     /// for messages where it is not.
     fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
-        self.hold.is_sent().then(|| Box::new(()) as _)
+        if self.hold.is_sent() {
+            return Some(Box::new(()));
+        }
+        self.hold.doorman()
     }
 
     fn restore_custom_message_writer(

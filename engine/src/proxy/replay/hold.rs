@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use pingora_core::protocols::http::ServerSession;
 use pingora_error::Error;
 
+use super::stuck::Watch;
 use crate::drains::Drained;
 use crate::hedges::Hedged;
 use crate::proxy::attempt;
@@ -17,10 +18,10 @@ use crate::retries::Retries;
 
 /// What a replay and the rest of its request share.
 #[derive(Clone, Default)]
-pub(in crate::proxy) struct Hold(Arc<Mutex<State>>);
+pub(in crate::proxy) struct Hold(pub(super) Arc<Mutex<State>>);
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// Where a replay leaves the client's session.
     client: Option<Box<ServerSession>>,
     /// The next head is to be kept back.
@@ -29,6 +30,8 @@ struct State {
     deadline: Option<Deadline>,
     /// When the request is over, if no answer has begun.
     end: Option<Instant>,
+    /// How the body of the attempt is being taken, if it may stop unnoticed.
+    pub(super) watch: Option<Watch>,
     /// What the next attempt is played.
     pieces: Arc<[Bytes]>,
     /// It is played nothing: the body was sent before.
@@ -53,6 +56,7 @@ impl Hold {
         state.is_sent = false;
         state.deadline = deadline;
         state.end = end;
+        state.watch = None;
     }
 
     /// The body is this from the next attempt on.
@@ -89,6 +93,7 @@ impl Hold {
         state.keeps_head = false;
         state.deadline = None;
         state.end = None;
+        state.watch = None;
     }
 
     /// The client has gone, and the answer is read on.
@@ -108,6 +113,7 @@ impl Hold {
     /// What the replay has left.
     pub(super) fn left(&self) -> (Option<Box<ServerSession>>, Option<Drained>) {
         let mut state = self.0.lock();
+        state.watch = None;
         (state.client.take(), state.drained)
     }
 
