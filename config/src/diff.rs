@@ -369,8 +369,8 @@ impl Diff {
             let (from, to) = (fallback(&old.fallback), fallback(&new.fallback));
             self.note(&subject, "fallback", What::Changed { from, to });
         }
-        if old.attempts != new.attempts {
-            let (from, to) = (old.attempts.to_string(), new.attempts.to_string());
+        if old.attempts() != new.attempts() {
+            let (from, to) = (old.attempts().to_string(), new.attempts().to_string());
             self.note(&subject, "attempts", What::Changed { from, to });
         }
         if old.deadline != new.deadline {

@@ -72,9 +72,9 @@ pub struct Route {
     /// harm, after one that broke and after what `retry` counts as a failure. That is
     /// where models are asked, and for the methods that promise it (GET, PUT and others,
     /// not POST). With `1` the request body streams through without being kept.
-    /// Default: 2.
-    #[serde(default)]
-    pub attempts: Attempts,
+    /// Default: 2, or as many as there are targets to go through with a `fallback`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<Attempts>,
     /// Longest time from the arrival of a request's head to the beginning of its answer, as
     /// `retry.first_token` says when that is: the arrival of the body, all attempts and all
     /// targets of `fallback` together. Then the attempt under way ends, no other one is made,
@@ -101,6 +101,14 @@ pub struct Route {
     /// Another upstream that gets a copy of some of the requests. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Shadow>,
+}
+
+impl Route {
+    /// How many endpoints are tried.
+    pub fn attempts(&self) -> Attempts {
+        self.attempts
+            .unwrap_or_else(|| Attempts::covering(self.fallback.len() + 1))
+    }
 }
 
 /// What counts as a failed attempt, besides a connection that fails, and a stream of a

@@ -222,7 +222,7 @@ impl Route {
             chain,
             router: router(route, split).map_err(refuse)?,
             fallback,
-            attempts: route.attempts.get(),
+            attempts: route.attempts().get(),
             retry: route.retry.clone(),
             deadline: route.deadline,
             shadow,

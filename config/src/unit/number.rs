@@ -99,7 +99,6 @@ number_value!(
 
 /// How many endpoints are tried for one request, the first included: 1 to 10. A request
 /// that ten endpoints could not take would only add to the load that made them fail.
-/// Default: 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Attempts(usize);
@@ -111,9 +110,10 @@ number_value!(
     "How many endpoints are tried for one request, the first included."
 );
 
-impl Default for Attempts {
-    fn default() -> Self {
-        Self(2)
+impl Attempts {
+    /// One for each of so many targets, and one more if that is one.
+    pub(crate) fn covering(targets: usize) -> Self {
+        Self(targets.clamp(2, Self::MAX))
     }
 }
 

@@ -336,7 +336,8 @@ fn numbers() {
         "the greatest weight"
     );
     assert!(Weight::try_from(1_000_001).is_err(), "above it");
-    assert_eq!(Attempts::default().get(), 2, "one try and one more");
+    assert_eq!(Attempts::covering(1).get(), 2, "one try and one more");
+    assert_eq!(Attempts::covering(3).get(), 3, "one for each target");
     assert!(
         Attempts::try_from(0).is_err(),
         "no try at all is not a route"

@@ -137,8 +137,7 @@ async fn the_last_answer_is_passed_on_when_all_have_failed(transport: Transport)
         ("b }, { upstream: c", "full", 429),
         ("c }, { upstream: b", "busy", 503),
     ] {
-        let route =
-            format!("split: [{{ upstream: a }}], fallback: [{{ upstream: {order} }}], attempts: 3");
+        let route = format!("split: [{{ upstream: a }}], fallback: [{{ upstream: {order} }}]");
         let proxy = Proxy::start(&config(transport, "", &routed(&upstreams, &route))).await;
         for http in BOTH {
             let mut client = Client::connect(proxy.address(), http).await;
@@ -220,7 +219,7 @@ async fn a_target_without_an_endpoint_is_passed_over(transport: Transport) {
 async fn an_address_that_failed_under_one_name_is_tried_under_another(transport: Transport) {
     let server = simulator(&[("name", "good")]);
     let upstreams = [upstream("a", &[server.address()], "")];
-    let route = "split: [{ upstream: a, model: large }], fallback: [{ upstream: a, model: small }, { upstream: a }], attempts: 3";
+    let route = "split: [{ upstream: a, model: large }], fallback: [{ upstream: a, model: small }, { upstream: a }]";
     let proxy = Proxy::start(&config(transport, "", &routed(&upstreams, route))).await;
     let mut client = Client::connect(proxy.address(), Http::One).await;
     let (request, _) = request(false, "", 5);

@@ -30,7 +30,7 @@ fn attempts(route: &Route, node: &Node<'_>, found: &mut Found) {
     let Some(attempts) = node.get("attempts") else {
         return;
     };
-    if route.attempts.get() < 2 {
+    if route.attempts().get() < 2 {
         let message = "with one attempt there is no second one";
         let hint = "write `attempts: 2` or more, or remove `hedge`";
         found.at(attempts.mark, message, Some(hint.to_owned()));

@@ -114,13 +114,11 @@ fn fallback(route: &Route, node: &Node, found: &mut Found) {
         return;
     };
     let needed = route.fallback.len() + 1;
-    let attempts = route.attempts.get();
-    if attempts < needed && !node.has_dropped("attempts") {
-        let mark = node
-            .get("attempts")
-            .map_or(list.heading, |attempts| attempts.mark);
+    if let (Some(attempts), Some(written)) = (route.attempts, node.get("attempts"))
+        && attempts.get() < needed
+    {
         found.at(
-            mark,
+            written.mark,
             format!("{attempts} attempts do not reach the last target of `fallback`"),
             Some(format!("write `attempts: {needed}` or more")),
         );

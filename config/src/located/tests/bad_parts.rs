@@ -182,8 +182,8 @@ fn fallbacks() {
         &[(7, 33, "weight")],
     );
     expect(
-        &route("fallback: [{ upstream: abc }, { upstream: abc, model: x }]"),
-        &[(7, 5, "write `attempts: 3` or more")],
+        &route("attempts: 2\n    fallback: [{ upstream: abc }, { upstream: abc, model: x }]"),
+        &[(7, 15, "write `attempts: 3` or more")],
     );
     expect(
         &route("attempts: 1\n    fallback: [{ upstream: abc }]"),
