@@ -1,20 +1,17 @@
 //! What fails at the target that was chosen goes on to the route's others, as if it had been
-//! sent there at first.
+//! sent there at first. The ways of failing are in `failures`.
 
 use std::net::SocketAddr;
 
-use http::Request;
 use penstock::transport::Transport;
 use penstock_plugins::authenticate;
 use penstock_simulator::Simulator;
 
 use crate::failover::check_good;
-use crate::harness::client::{BOTH, Body, Client, Http, chat, post, streamed_chat, with};
+use crate::harness::client::{BOTH, Client, Http, chat, post, streamed_chat, with};
 use crate::harness::{Proxy, Refusing, config, eventually, simulator};
 
 on_both!(
-    the_next_target_answers_whatever_went_wrong,
-    large_bodies_are_sent_on_whole,
     the_last_answer_is_passed_on_when_all_have_failed,
     endpoints_come_before_fallbacks_and_each_target_gets_an_attempt,
     a_target_without_an_endpoint_is_passed_over,
@@ -25,18 +22,6 @@ on_both!(
     tokens_are_charged_once_and_the_stream_is_as_the_client_asked,
     an_answer_of_a_fallback_is_not_stored,
 );
-
-/// What may go wrong at the first target, and whether an answer in one piece shows it.
-const FAULTS: [(&str, bool); 8] = [
-    ("refuse", true),
-    ("reset; after=0", true),
-    ("429; retry-after=1", true),
-    ("500", true),
-    ("503; at=body", true),
-    ("stall; at=head", true),
-    ("stall; at=first", true),
-    ("malformed", false),
-];
 
 /// An entry of `upstreams`.
 fn upstream(name: &str, addresses: &[SocketAddr], more: &str) -> String {
@@ -52,76 +37,10 @@ fn routed(upstreams: &[String], route: &str) -> String {
     )
 }
 
-fn request(streamed: bool, model: &str, size: usize) -> (Request<Body>, String) {
-    let content = "a".repeat(size);
-    let stream = if streamed { r#""stream":true,"# } else { "" };
-    let body = |model: &str| {
-        format!(
-            r#"{{"model":"{model}",{stream}"messages":[{{"role":"user","content":"{content}"}}]}}"#
-        )
-    };
-    (post("/v1/chat/completions", body("client's")), body(model))
-}
-
 /// The body that an upstream got last.
 fn got(upstream: &Simulator) -> String {
     let last = upstream.recorded().pop().unwrap();
     String::from_utf8(last.body.to_vec()).unwrap()
-}
-
-/// A request that fails like this at the first target is answered by the second, which gets
-/// it with the model that it is to have there.
-async fn falls_back(transport: Transport, fault: &str, streamed: bool, size: usize, turn: usize) {
-    let faults = format!("{fault}=1");
-    let bad = simulator(&[("name", "bad"), ("faults", &faults)]);
-    let good = simulator(&[("name", "good")]);
-    // Each protocol on either side.
-    let (one, two) = ("http1", "http2");
-    for (n, (first, second)) in [(one, two), (two, one)].into_iter().enumerate() {
-        let what = format!("{fault}, streamed: {streamed}, {size} bytes, {first} to {second}");
-        let upstreams = [
-            upstream("a", &[bad.address()], &format!("protocol: {first}")),
-            upstream("b", &[good.address()], &format!("protocol: {second}")),
-        ];
-        for (model, fallback) in [("client's", ""), ("other", ", model: other")] {
-            let route = format!(
-                "split: [{{ upstream: a, model: first }}], fallback: [{{ upstream: b{fallback} }}], retry: {{ first_token: 200ms }}"
-            );
-            let proxy = Proxy::start(&config(transport, "", &routed(&upstreams, &route))).await;
-            let http = BOTH[(n + turn) % 2];
-            let mut client = Client::connect(proxy.address(), http).await;
-            bad.forget_recorded();
-            good.forget_recorded();
-            let (request, wanted) = request(streamed, model, size);
-            let answer = client.answer(request).await;
-            check_good(&answer, streamed, &what);
-            assert_eq!(bad.recorded().len(), 1, "{what}");
-            assert_eq!(good.recorded().len(), 1, "{what}");
-            assert!(got(&good) == wanted, "{what}: {:.100}", got(&good));
-            let first = got(&bad);
-            let was_read = first.is_empty() || first.starts_with(r#"{"model":"first","#);
-            assert!(was_read, "{what}: {first:.100}");
-            let label = ["upstream=\"a\"", "result=\"fallback\""];
-            let moved = proxy.metric("penstock_upstream_retries_total", &label);
-            assert_eq!(moved, 1.0, "{what}");
-            proxy.forgets_bodies().await;
-        }
-    }
-}
-
-async fn the_next_target_answers_whatever_went_wrong(transport: Transport) {
-    for (turn, (fault, whole)) in FAULTS.into_iter().enumerate() {
-        falls_back(transport, fault, true, 5, turn).await;
-        if whole {
-            falls_back(transport, fault, false, 5, turn + 1).await;
-        }
-    }
-}
-
-async fn large_bodies_are_sent_on_whole(transport: Transport) {
-    for (turn, (fault, whole)) in FAULTS.into_iter().enumerate() {
-        falls_back(transport, fault, !whole || turn % 2 == 0, 1 << 20, turn).await;
-    }
 }
 
 async fn the_last_answer_is_passed_on_when_all_have_failed(transport: Transport) {
@@ -222,7 +141,7 @@ async fn an_address_that_failed_under_one_name_is_tried_under_another(transport:
     let route = "split: [{ upstream: a, model: large }], fallback: [{ upstream: a, model: small }, { upstream: a }]";
     let proxy = Proxy::start(&config(transport, "", &routed(&upstreams, route))).await;
     let mut client = Client::connect(proxy.address(), Http::One).await;
-    let (request, _) = request(false, "", 5);
+    let request = post("/v1/chat/completions", r#"{"model":"client's"}"#);
     let answer = client.answer(with(request, "x-simulate", "500")).await;
     assert_eq!(answer.status, 500);
     let models = server.recorded().into_iter().map(|request| {

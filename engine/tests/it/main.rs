@@ -58,6 +58,7 @@ mod drain;
 mod errors;
 mod examples;
 mod failover;
+mod failures;
 mod fallback;
 mod fleet;
 mod harness;

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::Request;
 use penstock::transport::Transport;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 
 use crate::bodies::{FRAMINGS, SIZES, check_echo, json};
 use crate::harness::client::{BOTH, Client, Http, chat, get, post, streamed_chat, with};
+use crate::harness::raw::{read_head, read_request};
 use crate::harness::{Proxy, Refusing, config, simulator};
 
 on_both!(
@@ -82,13 +83,8 @@ async fn fickle(closes: Closes) -> (SocketAddr, Arc<AtomicU64>) {
         while let Ok((mut stream, _)) = listener.accept().await {
             let count = count.clone();
             tokio::spawn(async move {
-                let (mut head, mut body) = read_head(&mut stream).await?;
-                let length = length(&head)?;
-                while body.len() < length {
-                    let mut more = vec![0; 64 * 1024];
-                    let n = stream.read(&mut more).await.ok()?;
-                    body.extend_from_slice(more.get(..n).filter(|_| n > 0)?);
-                }
+                let (mut head, body) = read_request(&mut stream).await?;
+                let length = body.len();
                 let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
                 stream.write_all(answer.as_bytes()).await.ok()?;
                 stream.write_all(&body).await.ok()?;
@@ -101,28 +97,6 @@ async fn fickle(closes: Closes) -> (SocketAddr, Arc<AtomicU64>) {
         }
     });
     (address, answered)
-}
-
-async fn read_head(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
-    let mut read = Vec::new();
-    loop {
-        let end = read.windows(4).position(|four| four == b"\r\n\r\n");
-        if let Some(end) = end {
-            let body = read.split_off(end + 4);
-            return Some((String::from_utf8(read).ok()?, body));
-        }
-        let mut more = vec![0; 1024];
-        let n = stream.read(&mut more).await.ok()?;
-        read.extend_from_slice(more.get(..n).filter(|_| n > 0)?);
-    }
-}
-
-fn length(head: &str) -> Option<usize> {
-    let head = head.to_ascii_lowercase();
-    let line = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length:"));
-    line.map_or(Some(0), |value| value.trim().parse().ok())
 }
 
 async fn a_reused_connection_that_was_closed_is_replaced(transport: Transport) {

@@ -62,3 +62,38 @@ pub(crate) async fn ask(address: SocketAddr, request: &str) -> String {
     raw.send(request).await;
     raw.text_to_end().await
 }
+
+/// Reads a request's head, and what of its body came with it.
+pub(crate) async fn read_head(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+    let mut read = Vec::new();
+    loop {
+        let end = read.windows(4).position(|four| four == b"\r\n\r\n");
+        if let Some(end) = end {
+            let body = read.split_off(end + 4);
+            return Some((String::from_utf8(read).ok()?, body));
+        }
+        let mut more = vec![0; 1024];
+        let n = stream.read(&mut more).await.ok()?;
+        read.extend_from_slice(more.get(..n).filter(|_| n > 0)?);
+    }
+}
+
+/// Reads a request whole, whose body has a length.
+pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+    let (head, mut body) = read_head(stream).await?;
+    let length = length(&head)?;
+    while body.len() < length {
+        let mut more = vec![0; 64 * 1024];
+        let n = stream.read(&mut more).await.ok()?;
+        body.extend_from_slice(more.get(..n).filter(|_| n > 0)?);
+    }
+    Some((head, body))
+}
+
+fn length(head: &str) -> Option<usize> {
+    let head = head.to_ascii_lowercase();
+    let line = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:"));
+    line.map_or(Some(0), |value| value.trim().parse().ok())
+}
