@@ -14,12 +14,13 @@ use crate::unit::{Duration, Invalid, Percent, shown, text_value};
 /// head counts as well. The other one is cancelled at once, and nothing of it is charged to
 /// any limit.
 ///
-/// It goes to another endpoint of the same upstream, if one may be sent requests, with the
-/// same body and head and a credential whose turn it is. A request has one at most, and it
-/// is one of the route's `attempts`, of which there must be two. It is made where working
-/// twice on a request does no harm, as `attempts` says, and not for upgrades. If the first
-/// attempt fails, the second one takes its place. What has failed before it was needed is
-/// not told to the client. One that is cancelled says nothing of the health of its endpoint.
+/// It goes to another endpoint of the same target, if one may be sent requests, and else to
+/// the next target of `fallback`, with that one's model. A request has one at most, and it is
+/// one of the route's `attempts`, of which there must be two. It is made where working twice
+/// on a request does no harm, as `attempts` says, and not for upgrades. If the first attempt
+/// fails, the second one takes its place; one that fails while the first goes on is not told
+/// to the client. The one that is cancelled says nothing of the health of its endpoint. A TLS
+/// handshake of the first one is waited for, within `timeouts.connect`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hedge {

@@ -57,7 +57,7 @@ pub(super) fn next_peer(
     match ctx.attempts.next.take() {
         Some(Next::Target(place)) => target::fall_back(session, ctx, place),
         Some(Next::Beside) => {
-            if let Some(peer) = adopt(proxy, ctx, now) {
+            if let Some(peer) = adopt(proxy, session, ctx, now) {
                 return Ok(peer);
             }
         }
@@ -121,8 +121,16 @@ fn depart(
 }
 
 /// The request goes on where it was sent beside the attempt before, if that is under way.
-fn adopt(proxy: &Proxy, ctx: &mut Context, now: Duration) -> Option<Box<HttpPeer>> {
+fn adopt(
+    proxy: &Proxy,
+    session: &mut Session,
+    ctx: &mut Context,
+    now: Duration,
+) -> Option<Box<HttpPeer>> {
     let adopted = ctx.hold.as_ref()?.adopt()?;
+    if let Some(place) = adopted.fallback {
+        target::fall_back(session, ctx, place);
+    }
     let ticket = proxy.handover.leave(adopted.exchange);
     let mut peer = depart(ctx, adopted.endpoint, adopted.flight, now);
     if let Some(hold) = &ctx.hold {

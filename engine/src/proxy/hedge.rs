@@ -1,8 +1,8 @@
 //! An attempt that is made beside a slow one.
 //!
 //! The first attempt runs through Pingora as always. A [`Hedge`] waits in a task of the same
-//! worker until it is time, sends the same request to another endpoint over connections of
-//! its own, and reads the answer up to its first output. If that is there first, the
+//! worker until it is time, sends the same request to another endpoint of the target, or to
+//! the next one of the route's fallbacks, over connections of its own, and reads the answer up to its first output. If that is there first, the
 //! [replay](super::replay) ends the first attempt, and the next one that Pingora makes
 //! [adopts](Adopted) what has begun: from then on it is an attempt like any other. The same
 //! happens if the first one fails while the other is under way. If the first one has output
@@ -22,8 +22,10 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use tokio::sync::{Notify, oneshot};
 
+use super::body::Body;
 use super::context::{Before, Context};
-use super::{Proxy, attempt};
+use super::replay::Hold;
+use super::{Proxy, attempt, edits, target};
 use crate::connections::Connections;
 use crate::generation::Generation;
 use crate::handover::{Begun, Exchange, Task};
@@ -45,10 +47,20 @@ struct Plan {
     generation: Arc<Generation>,
     connections: Arc<Connections>,
     route: Option<usize>,
-    upstream: UpstreamId,
     /// What the client sent, and what changes in it.
     client: RequestHeader,
     edits: HeaderEdits,
+    /// Where it may be sent, the better first.
+    places: Vec<Place>,
+    /// The answer may be a stream of a model's, which is looked into.
+    is_dialect: bool,
+}
+
+/// Where a second attempt may be sent, and with what body.
+struct Place {
+    /// Which of the route's fallbacks it is; none for the target of the first attempt.
+    fallback: Option<usize>,
+    upstream: UpstreamId,
     pieces: Arc<[Bytes]>,
     /// Of the body, if there is one.
     length: Option<usize>,
@@ -56,8 +68,6 @@ struct Plan {
     key: Option<u64>,
     /// Seeds of the endpoints that have the request, or have failed it.
     tried: Vec<u64>,
-    /// The answer may be a stream of a model's, which is looked into.
-    is_dialect: bool,
 }
 
 /// An attempt beside the one of the request, or what is to become one.
@@ -95,6 +105,7 @@ enum Stage {
 
 /// Where it was sent.
 struct Trip {
+    fallback: Option<usize>,
     endpoint: Arc<Endpoint>,
     flight: Flight,
     credential: Option<Arc<Credential>>,
@@ -102,6 +113,8 @@ struct Trip {
 
 /// One that the request goes on with.
 pub(super) struct Adopted {
+    /// It was sent to this one of the route's fallbacks.
+    pub(super) fallback: Option<usize>,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) flight: Flight,
     pub(super) credential: Option<Arc<Credential>>,
@@ -110,6 +123,7 @@ pub(super) struct Adopted {
 
 /// One that the request does not go on with.
 pub(super) struct Missed {
+    fallback: Option<usize>,
     endpoint: Arc<Endpoint>,
     /// Why it failed, in a word; none if it was given up.
     failure: Option<String>,
@@ -122,9 +136,7 @@ pub(super) fn plan(proxy: &Proxy, session: &Session, ctx: &mut Context, peer: &m
         return;
     };
     ctx.attempts.begun = (ctx.attempts.made == 1).then(Instant::now);
-    let (Some(hold), Some(target)) = (&ctx.hold, &ctx.target) else {
-        return;
-    };
+    let Some(hold) = &ctx.hold else { return };
     let is_harmless = attempt::does_no_harm(session.req_header(), ctx.exchange.dialect());
     if !is_harmless || !ctx.has_attempt_left() || hold.was_hedged() {
         return;
@@ -133,21 +145,16 @@ pub(super) fn plan(proxy: &Proxy, session: &Session, ctx: &mut Context, peer: &m
         hedges.earn();
     }
     let Some(delay) = hedges.delay() else { return };
-    let endpoint = ctx.attempts.endpoint.iter();
     let plan = Plan {
         hedges,
         generation: ctx.generation(),
         connections: proxy.connections.clone(),
         route: ctx.route,
-        upstream: target.upstream,
         client: session.req_header().clone(),
         edits: ctx.exchange.request.clone(),
-        pieces: hold.pieces(),
-        length: ctx.sent_len(),
-        key: ctx.attempts.key,
-        tried: endpoint
-            .map(|endpoint| endpoint.seed)
-            .chain(ctx.attempts.failed.iter().copied())
+        places: Place::here(ctx, hold)
+            .into_iter()
+            .chain(Place::next(ctx, session))
             .collect(),
         is_dialect: ctx.exchange.dialect() != penstock_plugins::Dialect::Plain,
     };
@@ -191,7 +198,9 @@ pub(super) fn settle(ctx: &mut Context) {
     ctx.attempts.made += 1;
     if let Some(reason) = missed.failure {
         ctx.attempts.counted += 1;
-        ctx.attempts.failed.push(missed.endpoint.seed);
+        if missed.fallback.is_none() {
+            ctx.attempts.failed.push(missed.endpoint.seed);
+        }
         let endpoint = missed.endpoint.label.clone();
         ctx.attempts.before.push(Before { endpoint, reason });
     }
@@ -204,6 +213,38 @@ pub(super) fn conclude(ctx: &mut Context) {
     settle(ctx);
     if let Some(hedged) = hold.hedged() {
         ctx.exchange.note(NOTE, hedged.as_str());
+    }
+}
+
+impl Place {
+    /// The target of the attempt that begins, at another endpoint.
+    fn here(ctx: &Context, hold: &Hold) -> Option<Place> {
+        let endpoint = ctx.attempts.endpoint.iter();
+        let tried = endpoint.map(|endpoint| endpoint.seed);
+        Some(Place {
+            fallback: None,
+            upstream: ctx.target.as_ref()?.upstream,
+            pieces: hold.pieces(),
+            length: ctx.sent_len(),
+            key: ctx.attempts.key,
+            tried: tried.chain(ctx.attempts.failed.iter().copied()).collect(),
+        })
+    }
+
+    /// The target that a request goes on to that has failed.
+    fn next(ctx: &Context, session: &Session) -> Option<Place> {
+        let (fallback, target) = target::fallbacks(ctx).next()?;
+        let upstream = ctx.generation.upstream(target.upstream)?;
+        let body = ctx.body.as_ref();
+        let body = body.map(|body| body.copy(&edits::of_body(ctx, target)));
+        Some(Place {
+            fallback: Some(fallback),
+            upstream: target.upstream,
+            pieces: body.as_ref().map(Body::pieces).unwrap_or_default().into(),
+            length: body.as_ref().map(Body::len),
+            key: upstream.key(session.req_header(), &ctx.exchange),
+            tried: Vec::new(),
+        })
     }
 }
 
@@ -256,11 +297,13 @@ impl Hedge {
             Stage::UnderWay(trip) | Stage::Ready(trip) => {
                 self.hedges.count(how);
                 let Trip {
+                    fallback,
                     endpoint,
                     flight,
                     credential,
                 } = *trip;
                 Some(Adopted {
+                    fallback,
                     endpoint,
                     flight,
                     credential,
@@ -282,6 +325,7 @@ impl Hedge {
         let mut stage = self.shared.stage.lock();
         if let Stage::UnderWay(trip) | Stage::Ready(trip) = &*stage {
             let missed = Missed {
+                fallback: trip.fallback,
                 endpoint: trip.endpoint.clone(),
                 failure: None,
             };

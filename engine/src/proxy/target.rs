@@ -166,7 +166,7 @@ pub(super) fn has_fallback(ctx: &Context) -> bool {
 
 /// The targets to come, with their places among the route's fallbacks, without those that
 /// have failed.
-fn fallbacks(ctx: &Context) -> impl Iterator<Item = (usize, &Target)> {
+pub(super) fn fallbacks(ctx: &Context) -> impl Iterator<Item = (usize, &Target)> {
     let all = ctx.route().map_or(&[][..], |route| route.fallback());
     let to_come = all.iter().enumerate().skip(ctx.attempts.fallbacks);
     let is_past = |target| {

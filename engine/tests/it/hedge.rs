@@ -24,6 +24,7 @@ on_both!(
     an_endpoint_that_does_not_accept_is_outrun,
     requests_without_a_body_are_sent_twice_too,
     the_second_attempt_is_made_like_the_first,
+    without_another_endpoint_it_goes_to_the_fallback,
     a_fast_endpoint_is_asked_alone,
     the_first_one_may_still_be_sooner,
     what_fails_is_replaced_by_what_is_under_way,
@@ -264,6 +265,43 @@ async fn the_second_attempt_is_made_like_the_first(transport: Transport) {
     }
 }
 
+async fn without_another_endpoint_it_goes_to_the_fallback(transport: Transport) {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "sk-hedge-0123456789").unwrap();
+    for protocol in ["http1", "http2"] {
+        for stall in ["stall=1", "stall; at=first=1"] {
+            let slow = simulator(&[("name", "bad"), ("faults", stall)]);
+            let good = simulator(&[("name", "good"), ("record", "1")]);
+            let rest = format!(
+                "upstreams:
+  a: {{ endpoints: [\"{}\"] }}
+  b: {{ endpoints: [\"{}\"], protocol: {protocol}, credentials: [{{ bearer: {{ file: \"{}\" }} }}] }}
+routes:
+  - {{ name: all, {SOON}, split: [{{ upstream: a, model: a-long-name }}], fallback: [{{ upstream: b, model: other }}] }}
+",
+                slow.address(),
+                good.address(),
+                secret.display()
+            );
+            let proxy = Proxy::start(&config(transport, "", &rest)).await;
+            for http in BOTH {
+                let mut client = Client::connect(proxy.address(), http).await;
+                let request = with(streamed_chat(), "authorization", "Bearer mine");
+                check_good(&client.answer(request).await, true, protocol);
+                let sent = good.recorded().pop().unwrap();
+                assert_eq!(sent.headers["authorization"], "Bearer sk-hedge-0123456789");
+                let body: serde_json::Value = serde_json::from_slice(&sent.body).unwrap();
+                assert_eq!(body["model"], "other", "{protocol}");
+            }
+            assert_eq!((slow.requests(), good.requests()), (2, 2), "{protocol}");
+            assert_eq!(hedges(&proxy, "won"), 2.0, "{protocol}");
+            eventually("both are left", || slow.abandoned() == 2).await;
+            proxy.forgets_bodies().await;
+        }
+    }
+}
+
 async fn a_fast_endpoint_is_asked_alone(transport: Transport) {
     let (one, other) = (simulator(&[]), simulator(&[]));
     let rest = two(one.address(), other.address(), "", "hedge: { after: 20s }");
@@ -282,7 +320,7 @@ async fn a_fast_endpoint_is_asked_alone(transport: Transport) {
 async fn the_first_one_may_still_be_sooner(transport: Transport) {
     for protocol in ["http1", "http2"] {
         for stall in ["stall; at=head=1", "stall; at=first=1"] {
-            let good = simulator(&[("name", "good"), ("first-token", "600ms")]);
+            let good = simulator(&[("name", "good"), ("first-token", "2s")]);
             let slow = simulator(&[("name", "bad"), ("faults", stall)]);
             let upstream = format!(", protocol: {protocol}");
             let rest = two(good.address(), slow.address(), &upstream, SOON);
@@ -316,8 +354,8 @@ async fn closing(after: Duration) -> SocketAddr {
 
 async fn what_fails_is_replaced_by_what_is_under_way(transport: Transport) {
     for (http, streamed) in [(Http::One, true), (Http::Two, false)] {
-        let bad = closing(Duration::from_millis(400)).await;
-        let good = simulator(&[("name", "good"), ("first-token", "1s")]);
+        let bad = closing(Duration::from_millis(1200)).await;
+        let good = simulator(&[("name", "good"), ("first-token", "3s")]);
         let route = format!("{SOON}, attempts: 3");
         let rest = two(bad, good.address(), "", &route);
         let proxy = Proxy::start(&config(transport, "", &rest)).await;
@@ -347,7 +385,7 @@ async fn a_second_attempt_that_fails_changes_nothing(transport: Transport) {
             "" => refusing.address(),
             _ => bad.address(),
         };
-        let good = simulator(&[("name", "good"), ("first-token", "500ms")]);
+        let good = simulator(&[("name", "good"), ("first-token", "2s")]);
         let rest = two(good.address(), address, "", SOON);
         let proxy = Proxy::start(&config(transport, "", &rest)).await;
         let mut client = Client::connect(proxy.address(), Http::One).await;
@@ -361,8 +399,8 @@ async fn a_second_attempt_that_fails_changes_nothing(transport: Transport) {
 
 async fn two_silent_endpoints_are_an_error(transport: Transport) {
     for (upstream, route, code) in [
-        ("", ", deadline: 500ms", "deadline_exceeded"),
-        (", timeouts: { read: 300ms }", "", "upstream_timeout"),
+        ("", ", deadline: 2s", "deadline_exceeded"),
+        (", timeouts: { read: 1s }", "", "upstream_timeout"),
     ] {
         for http in BOTH {
             let one = simulator(&[("faults", "stall=1")]);
@@ -393,7 +431,7 @@ async fn the_budget_is_kept(transport: Transport) {
         one.address(),
         other.address(),
         "",
-        "hedge: { after: 50ms, max_percent: 10 }, deadline: 300ms",
+        "hedge: { after: 50ms, max_percent: 10 }, deadline: 3s",
     );
     let proxy = Proxy::start(&config(transport, "", &rest)).await;
     let clients = (0..40).map(|_| {
@@ -472,7 +510,7 @@ async fn a_client_that_leaves_frees_both(transport: Transport) {
 }
 
 async fn an_answer_that_is_read_on_is_that_of_the_first(transport: Transport) {
-    let one = simulator(&[("first-token", "1500ms")]);
+    let one = simulator(&[("first-token", "3s")]);
     let other = simulator(&[("faults", "stall=1")]);
     let route = format!("{SOON}, on_disconnect: drain");
     let rest = two(one.address(), other.address(), "", &route);
@@ -510,7 +548,7 @@ async fn a_percentile_is_learned(transport: Transport) {
     let slow = simulator(&[("name", "bad"), ("faults", "stall=1")]);
     let good = simulator(&[("name", "good")]);
     let other = simulator(&[]);
-    let route = "hedge: { after: p90, max_percent: 100 }, deadline: 1s";
+    let route = "hedge: { after: p90, max_percent: 100 }, deadline: 5s";
     let text = |first: SocketAddr| config(transport, "", &two(first, good.address(), "", route));
     let proxy = Proxy::start(&text(slow.address())).await;
     let mut client = Client::connect(proxy.address(), Http::One).await;
@@ -536,7 +574,7 @@ async fn a_percentile_is_learned(transport: Transport) {
 }
 
 async fn what_became_of_it_is_told(transport: Transport) {
-    let good = simulator(&[("name", "good"), ("first-token", "500ms")]);
+    let good = simulator(&[("name", "good"), ("first-token", "2s")]);
     for (fault, note, attempts) in [
         ("stall", "hedge=won", "Outrun"),
         ("", "hedge=lost", ""),

@@ -19,7 +19,7 @@ pub(super) fn check(config: &Config, root: &Node<'_>, found: &mut Found) {
         }
         if is_known(root, node) && !has_elsewhere(config, route) {
             let message = "each target has a single endpoint: a second attempt has nowhere to go";
-            let hint = "add endpoints to the upstream, or remove `hedge`";
+            let hint = "add endpoints to the upstream or a `fallback`, or remove `hedge`";
             found.at(written.heading, message, Some(hint.to_owned()));
         }
     }
@@ -54,12 +54,17 @@ fn time(route: &Route, after: Duration, written: &Node<'_>, found: &mut Found) {
 fn is_known(root: &Node<'_>, route: &Node<'_>) -> bool {
     let upstreams = root.get("upstreams");
     !root.has_dropped("upstreams")
+        && !route.has_dropped("fallback")
         && upstreams.is_none_or(Node::is_whole)
         && route.get("split").is_some_and(Node::is_whole)
 }
 
-/// Whether a target has two endpoints, or a name, which may have several addresses.
+/// Whether there is a fallback, or a target has two endpoints, or a name, which may have
+/// several addresses.
 fn has_elsewhere(config: &Config, route: &Route) -> bool {
+    if !route.fallback.is_empty() {
+        return true;
+    }
     let chosen = route.split.iter().filter(|target| target.weight.get() > 0);
     let mut upstreams = chosen.map(|target| config.upstreams.get(&target.upstream));
     // What is not there is told already.

@@ -342,6 +342,9 @@ fn second_attempts() {
     );
     let off = "split: [{ upstream: c }, { upstream: b, weight: 0 }]\n    hedge: { after: 1s }";
     expect(&route(off), &[(8, 5, nowhere)]);
+    let elsewhere =
+        "split: [{ upstream: c }]\n    fallback: [{ upstream: b }]\n    hedge: { after: 1s }";
+    expect(&route(elsewhere), &[]);
     // A name may have several addresses, and one target that can be left is enough.
     expect(
         &route("split: [{ upstream: a }]\n    hedge: { after: 1s }"),

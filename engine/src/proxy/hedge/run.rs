@@ -15,13 +15,13 @@ use pingora_http::RequestHeader;
 use tokio::sync::oneshot;
 use tracing::debug;
 
-use super::{Missed, Plan, Shared, Stage, Trip};
+use super::{Missed, Place, Plan, Shared, Stage, Trip};
 use crate::clock;
 use crate::handover::Begun;
 use crate::hedges::Hedged;
 use crate::proxy::outgoing::{self, TRIES_MAX};
 use crate::proxy::{attempt, held};
-use crate::upstream::{self, Upstream};
+use crate::upstream::{self, Credential, Upstream};
 
 /// Where a beginning goes that the request waits for.
 type Giver = oneshot::Sender<Result<Box<Begun>>>;
@@ -39,30 +39,33 @@ struct Stumble {
     is_connected: bool,
 }
 
+/// What is sent, and where.
+struct Departure<'a> {
+    place: &'a Place,
+    upstream: &'a Upstream,
+    peer: Box<HttpPeer>,
+    head: Result<RequestHeader>,
+}
+
 /// Makes the attempt when it is time.
 pub(super) async fn run(plan: Plan, delay: Duration, shared: Arc<Shared>, give: Giver) {
     tokio::time::sleep(delay).await;
-    // What it was planned with is there for as long as the plan.
-    let generation = plan.generation.clone();
-    let Some(upstream) = generation.upstream(plan.upstream) else {
-        return;
-    };
-    let (head, peer) = match plan.depart(upstream, &shared) {
-        Ok(departed) => departed,
+    let departure = match plan.depart(&shared) {
+        Ok(departure) => departure,
         Err(why) => {
             plan.hedges.count(why);
             *shared.stage.lock() = Stage::Over(why, None);
             return;
         }
     };
-    let beginning = match head {
-        Ok(head) => plan.exchange(upstream, &head, &peer).await,
+    let beginning = match &departure.head {
+        Ok(head) => plan.exchange(&departure, head).await,
         Err(error) => Err(Stumble {
-            error,
+            error: Error::explain(error.etype().clone(), "the head of a second attempt"),
             is_connected: true,
         }),
     };
-    plan.conclude(upstream, &shared, beginning, give);
+    plan.conclude(departure.upstream, &shared, beginning, give);
 }
 
 impl Plan {
@@ -70,25 +73,21 @@ impl Plan {
     ///
     /// # Errors
     /// Why it is not sent.
-    fn depart(
-        &self,
-        upstream: &Upstream,
-        shared: &Shared,
-    ) -> Result<(Result<RequestHeader>, Box<HttpPeer>), Hedged> {
-        let ask = Ask {
-            now: clock::now(),
-            key: self.key,
-            tried: &self.tried,
-        };
-        let pool = upstream.pool();
-        if !pool.has_other(ask) {
-            return Err(Hedged::NoEndpoint);
-        }
+    fn depart(&self, shared: &Shared) -> Result<Departure<'_>, Hedged> {
+        let now = clock::now();
+        let places = self.places.iter().filter_map(|place| {
+            let upstream = self.generation.upstream(place.upstream)?;
+            Some((place, upstream))
+        });
+        let mut open = places.filter(|(place, upstream)| upstream.pool().has_other(place.ask(now)));
+        let (place, upstream) = open.next().ok_or(Hedged::NoEndpoint)?;
         if !self.hedges.spend(Instant::now()) {
             return Err(Hedged::OverBudget);
         }
-        let (member, flight) = pool.enter_other(ask).map_err(|_| Hedged::NoEndpoint)?;
-        let (head, credential) = match self.head(upstream) {
+        let pool = upstream.pool();
+        let entered = pool.enter_other(place.ask(now));
+        let (member, flight) = entered.map_err(|_| Hedged::NoEndpoint)?;
+        let (head, credential) = match self.head(place, upstream) {
             Ok((head, credential)) => (Ok(head), credential),
             Err(error) => (Err(error), None),
         };
@@ -96,31 +95,43 @@ impl Plan {
         let peer = endpoint.peer();
         self.hedges.count(Hedged::Started);
         *shared.stage.lock() = Stage::UnderWay(Box::new(Trip {
+            fallback: place.fallback,
             endpoint,
             flight,
             credential,
         }));
-        Ok((head, peer))
+        Ok(Departure {
+            place,
+            upstream,
+            peer,
+            head,
+        })
     }
 
     /// The head as an attempt of Pingora's would send it.
     fn head(
         &self,
+        place: &Place,
         upstream: &Upstream,
-    ) -> Result<(RequestHeader, Option<Arc<upstream::Credential>>)> {
+    ) -> Result<(RequestHeader, Option<Arc<Credential>>)> {
         let mut head = outgoing::relayed(&self.client)?;
-        outgoing::frame(&mut head, &self.client, self.length)?;
-        let credential = attempt::dress(upstream, &self.edits, self.length, &mut head)?;
+        outgoing::frame(&mut head, &self.client, place.length)?;
+        let credential = attempt::dress(upstream, &self.edits, place.length, &mut head)?;
         Ok((head, credential))
     }
 
     /// Sends it, and reads up to the first output.
     async fn exchange(
         &self,
-        upstream: &Upstream,
+        departure: &Departure<'_>,
         head: &RequestHeader,
-        peer: &HttpPeer,
     ) -> Result<Beginning, Stumble> {
+        let Departure {
+            place,
+            upstream,
+            peer,
+            ..
+        } = departure;
         let stumble = |is_connected| {
             move |error| Stumble {
                 error,
@@ -132,7 +143,7 @@ impl Plan {
             let connected = self.connections.connect(peer).await;
             let (mut session, reused) = connected.map_err(stumble(false))?;
             attempt::count_connection(upstream, reused);
-            match self.ask(&mut session, head, peer).await {
+            match place.ask_over(&mut session, head, peer).await {
                 Ok(()) => break session,
                 // It may have been closed while it was idle.
                 Err(_) if reused && tries < TRIES_MAX => tries += 1,
@@ -144,21 +155,11 @@ impl Plan {
         let fault = fault.map_err(stumble(true))?;
         let begun = Box::new(Begun {
             session,
-            peer: Box::new(peer.clone()),
+            peer: peer.clone(),
             connections: self.connections.clone(),
             pieces,
         });
         Ok(Beginning { begun, fault })
-    }
-
-    async fn ask(
-        &self,
-        session: &mut HttpSession,
-        head: &RequestHeader,
-        peer: &HttpPeer,
-    ) -> Result<()> {
-        outgoing::send(session, peer, head, &self.pieces).await?;
-        upstream::read_status(session).await.map(drop)
     }
 
     /// Reads an answer, whose head is there, up to its first output. Says why another answer
@@ -224,6 +225,7 @@ impl Plan {
                     Stage::Over(
                         Hedged::Failed,
                         Some(Missed {
+                            fallback: trip.fallback,
                             endpoint: trip.endpoint.clone(),
                             failure: Some(reason),
                         }),
@@ -283,5 +285,27 @@ impl Plan {
             "second attempt failed"
         );
         reason
+    }
+}
+
+impl Place {
+    /// What the choice of an endpoint depends on.
+    fn ask(&self, now: Duration) -> Ask<'_> {
+        Ask {
+            now,
+            key: self.key,
+            tried: &self.tried,
+        }
+    }
+
+    /// Sends the request, and reads the head of its answer.
+    async fn ask_over(
+        &self,
+        session: &mut HttpSession,
+        head: &RequestHeader,
+        peer: &HttpPeer,
+    ) -> Result<()> {
+        outgoing::send(session, peer, head, &self.pieces).await?;
+        upstream::read_status(session).await.map(drop)
     }
 }
