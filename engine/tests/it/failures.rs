@@ -62,6 +62,10 @@ enum Does {
     Half(usize),
     /// Over HTTP/2 it tells this length of a stream that is this.
     Tell(Option<usize>, &'static str),
+    /// It resets a request's stream with this code (RFC 9113 section 7).
+    ResetStream(u32),
+    /// It says with this code that it handles no request any more.
+    GoAway(u32),
 }
 
 /// How an upstream leaves off.
@@ -106,8 +110,8 @@ enum Seen {
 }
 
 use Does::{
-    Answer, Events, Half, Hang, HangUp, Head, NoRoom, NoTls, Refuse, Say, Simulate, Stranger, Tell,
-    Unreachable,
+    Answer, Events, GoAway, Half, Hang, HangUp, Head, NoRoom, NoTls, Refuse, ResetStream, Say,
+    Simulate, Stranger, Tell, Unreachable,
 };
 use End::{Close, Reset, Silence};
 use Fate::{Again, Final};
@@ -148,6 +152,13 @@ const NOTHING: &[Way] = ways! {
     HangUp, PLAIN => both Again(FAILED),
     Hang, PLAIN => both Again(LATE),
     NoTls, HTTP2 => both Again(FAILED),
+    // Without an error, INTERNAL_ERROR, REFUSED_STREAM, ENHANCE_YOUR_CALM.
+    ResetStream(0), HTTP2 => both Again(FAILED),
+    ResetStream(2), HTTP2 => both Again(FAILED),
+    ResetStream(7), HTTP2 => both Again(FAILED),
+    ResetStream(11), HTTP2 => both Again(FAILED),
+    GoAway(0), HTTP2 => both Again(FAILED),
+    GoAway(11), HTTP2 => both Again(FAILED),
     Simulate("refuse"), ANY => both Again(FAILED),
     Simulate("refuse; at=body"), PLAIN => both Again(FAILED),
     Simulate("stall; at=body"), PLAIN => both Again(LATE),
@@ -255,6 +266,8 @@ const PART: &[Way] = ways! {
     Events(&[ROLE, TOKEN, HALF_EVENT], Silence), HTTP1 => stream Final(Cut),
     // nor can anything follow where the length is told.
     Answer("content-length: 1000", TOKEN, Close), HTTP1 => stream Final(Cut),
+    // Closing is the end that such a head announces.
+    Answer("connection: close", TOKEN, Close), HTTP1 => stream Final(AsIs),
     // More than is held back of an answer in one piece.
     Half(1 << 20), HTTP1 => whole Final(Cut),
 };

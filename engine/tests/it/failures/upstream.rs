@@ -122,6 +122,18 @@ async fn start(does: Does, streamed: bool) -> (SocketAddr, Server) {
             // A connection is for many requests there.
             (address, nobody(server))
         }
+        Does::ResetStream(code) => {
+            // RST_STREAM.
+            let frame = move |id| frame(3, id, &code.to_be_bytes());
+            let (address, server) = scripted(move |stream| cut_off(stream, frame)).await;
+            (address, nobody(server))
+        }
+        Does::GoAway(code) => {
+            // GOAWAY, with no stream that is still handled.
+            let frame = move |_| frame(7, 0, &[[0; 4], code.to_be_bytes()].concat());
+            let (address, server) = scripted(move |stream| cut_off(stream, frame)).await;
+            (address, nobody(server))
+        }
         Does::Say(text, end) => scripted(move |stream| say(stream, text.into(), end)).await,
         Does::Answer(framing, body, end) => {
             let text = Bytes::from(answer(streamed, framing, body));
@@ -225,6 +237,37 @@ async fn tell(stream: TcpStream, length: Option<usize>, body: &'static str) {
     );
     let server = http2::Builder::new(TokioExecutor::new());
     let _ = server.serve_connection(TokioIo::new(stream), answer).await;
+}
+
+/// Answers each request over HTTP/2 with this frame, made for its stream.
+async fn cut_off(mut stream: TcpStream, answer: impl Fn(u32) -> Vec<u8>) {
+    const PREFACE: usize = 24;
+    const HEADERS: u8 = 1;
+    let mut preface = [0; PREFACE];
+    // SETTINGS are the first frame, and may be empty.
+    if stream.read_exact(&mut preface).await.is_err()
+        || stream.write_all(&frame(4, 0, &[])).await.is_err()
+    {
+        return;
+    }
+    let mut head = [0; 9];
+    while stream.read_exact(&mut head).await.is_ok() {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        if stream.read_exact(&mut payload).await.is_err() {
+            return;
+        }
+        let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        if head[3] == HEADERS && stream.write_all(&answer(id)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A frame of HTTP/2 without flags (RFC 9113 section 4.1).
+fn frame(kind: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, 0], &stream.to_be_bytes(), payload].concat()
 }
 
 /// A head of success with these lines, and a body.
