@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use penstock_config::unit::Weight;
 
 pub use rendezvous::Rendezvous;
-pub(crate) use rendezvous::distance;
+pub(crate) use rendezvous::{Bound, distance};
 
 /// 2⁶⁴ divided by the golden ratio, made odd so that the sequence visits every
 /// 64-bit number before it repeats.
@@ -185,7 +185,20 @@ impl Sequence {
 /// Spreads a number over all 64-bit numbers (the finalizer of SplitMix64: Steele, Lea and
 /// Flood, *Fast Splittable Pseudorandom Number Generators*, 2014).
 pub(crate) fn mix(number: u64) -> u64 {
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let number = mix_high(mix_first(number));
     number ^ (number >> 31)
+}
+
+/// The first step of [`mix`], which can be taken before two numbers are put together by
+/// exclusive or as well as after.
+#[inline]
+fn mix_first(number: u64) -> u64 {
+    number ^ (number >> 30)
+}
+
+/// The steps between the first and the last. The 31 highest bits are those of the end.
+#[inline]
+fn mix_high(number: u64) -> u64 {
+    let number = number.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb)
 }

@@ -1,7 +1,7 @@
 //! The endpoints of one zone, or of all others.
 
 use super::{Ask, Member, Policy, Settings};
-use crate::split::{Distribution, NoWeight, Sequence, distance, mix};
+use crate::split::{Bound, Distribution, NoWeight, Sequence, distance};
 
 /// Draws of a second candidate before the others are looked through for one.
 const DRAWS_MAX: usize = 3;
@@ -10,8 +10,9 @@ pub(super) struct Group<T> {
     /// Chooses by weight among places in `members`.
     shares: Distribution<usize>,
     members: Box<[Member<T>]>,
-    /// All have the same weight.
-    even: bool,
+    /// What a key looks at first, in the order of the members. Beside each other they fill a
+    /// few lines of the processor's cache, while each member has several of its own.
+    bounds: Box<[Bound]>,
 }
 
 /// What a choice depends on.
@@ -37,14 +38,13 @@ impl<T> Group<T> {
             .collect();
         let places = members.iter().enumerate();
         let shares = Distribution::new(places.map(|(place, member)| (member.weight, place)))?;
-        let even = members.windows(2).all(|pair| match pair {
-            [one, other] => one.weight == other.weight,
-            _ => true,
-        });
+        let bounds = members
+            .iter()
+            .map(|member| Bound::new(member.seed, f64::from(member.weight.get())));
         Ok(Self {
             shares,
+            bounds: bounds.collect(),
             members,
-            even,
         })
     }
 
@@ -110,25 +110,34 @@ impl<T> Group<T> {
         self.another(choice, |member| std::ptr::eq(member, first))
     }
 
-    /// The member that scores highest for the key. When one goes, only its keys move.
+    /// The member that is nearest to the key of those that take it. When one goes, only
+    /// its keys move.
+    ///
+    /// The one that looks nearest by its bound nearly always is, and is then the only one
+    /// that is asked. A member in its slow start is further away than its full weight says,
+    /// so that the bound holds for it too.
     fn by_key(&self, choice: Choice<'_>, key: u64) -> Option<&Member<T>> {
-        let candidates = || {
-            self.members
-                .iter()
-                .filter(|member| member.takes(choice.ask))
-        };
-        let cold = |member: &Member<T>| self.warmth(member, choice) < 1.0;
-        if self.even && !self.members.iter().any(cold) {
-            return candidates().max_by_key(|member| mix(key ^ member.seed));
+        let (place, next) = Bound::nearest(&self.bounds, key);
+        let nearest = self.member(place)?;
+        if nearest.takes(choice.ask) && self.distance(nearest, choice, key) <= next {
+            return Some(nearest);
         }
-        let score = |member: &Member<T>| {
-            let weight = f64::from(member.weight.get()) * self.warmth(member, choice);
-            distance(key, member.seed, weight)
-        };
-        candidates()
-            .map(|member| (score(member), member))
-            .min_by(|(one, _), (other, _)| one.total_cmp(other))
-            .map(|(_, member)| member)
+        let (mut nearest, mut least) = (None, f64::INFINITY);
+        for (bound, member) in self.bounds.iter().zip(&self.members) {
+            if bound.of(key) > least || !member.takes(choice.ask) {
+                continue;
+            }
+            let distance = self.distance(member, choice, key);
+            if distance < least {
+                (nearest, least) = (Some(member), distance);
+            }
+        }
+        nearest
+    }
+
+    fn distance(&self, member: &Member<T>, choice: Choice<'_>, key: u64) -> f64 {
+        let weight = f64::from(member.weight.get()) * self.warmth(member, choice);
+        distance(key, member.seed, weight)
     }
 
     /// One of the others, by weight.

@@ -13,7 +13,7 @@ mod tests;
 
 use penstock_config::unit::Weight;
 
-use super::{NoWeight, mix};
+use super::{NoWeight, mix, mix_first, mix_high};
 
 /// Targets that each have a part of all keys.
 #[derive(Debug)]
@@ -88,4 +88,51 @@ pub(crate) fn distance(key: u64, seed: u64, weight: f64) -> f64 {
     let unit = (mix(key ^ seed) >> 11) as f64 + 0.5;
     let unit = unit / (1_u64 << 53) as f64;
     -unit.ln() / weight
+}
+
+/// How far keys are at the least from what has a seed and a weight. It takes a few cycles to
+/// tell: -ln(u) is at least 1 - u, and the highest bits of u are enough.
+pub(crate) struct Bound {
+    /// After the first step of mixing.
+    seed: u64,
+    /// What the highest bits are multiplied by. It is a little less than right, and by more
+    /// than all that is rounded on the way to the distance.
+    part: f64,
+}
+
+impl Bound {
+    pub(crate) fn new(seed: u64, weight: f64) -> Self {
+        Self {
+            seed: mix_first(seed),
+            part: (1.0 - 1e-9) / (1_u64 << 31) as f64 / weight,
+        }
+    }
+
+    /// The place of that which has the least bound for a key, and the least bound of all
+    /// others. Nothing here branches, since which of two is nearer a processor cannot
+    /// foresee.
+    pub(crate) fn nearest(bounds: &[Self], key: u64) -> (usize, f64) {
+        let (mut nearest, mut least, mut next) = (0, f64::INFINITY, f64::INFINITY);
+        let key = mix_first(key);
+        for (place, bound) in bounds.iter().enumerate() {
+            let bound = bound.after_first(key);
+            let further = if bound < least { least } else { bound };
+            next = if further < next { further } else { next };
+            nearest = if bound < least { place } else { nearest };
+            least = if bound < least { bound } else { least };
+        }
+        (nearest, next)
+    }
+
+    /// The bound for a key.
+    pub(crate) fn of(&self, key: u64) -> f64 {
+        self.after_first(mix_first(key))
+    }
+
+    /// The bound for a key after the first step of mixing.
+    #[inline]
+    fn after_first(&self, key: u64) -> f64 {
+        // As a signed number, which it fits into, it is converted by one instruction.
+        (!mix_high(key ^ self.seed) >> 33).cast_signed() as f64 * self.part
+    }
 }

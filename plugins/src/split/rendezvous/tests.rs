@@ -150,3 +150,19 @@ fn there_must_be_a_target() {
     assert_eq!(Rendezvous::new(off).err(), Some(NoWeight));
     assert_eq!(Rendezvous::<()>::new([]).err(), Some(NoWeight));
 }
+
+#[test]
+fn no_distance_is_below_its_bound() {
+    for number in 0..KEYS {
+        let (key, seed) = (user(number), hash(&number.to_le_bytes()));
+        let weight = f64::from(number as u32 % 1_000 + 1);
+        let bound = Bound::new(seed, weight);
+        let (least, distance) = (bound.of(key), distance(key, seed, weight));
+        assert!(least <= distance, "{key:#x} {seed:#x}: {least} {distance}");
+        let unit = (-distance * weight).exp();
+        assert!(
+            ((1.0 - unit) / weight - least).abs() < 2e-9 / weight,
+            "{key:#x} {seed:#x}: {least} says too little"
+        );
+    }
+}
