@@ -7,9 +7,9 @@
 //!
 //! A hit means that every byte is the same: the token itself is kept, for as long as
 //! it may be used, and compared. A digest of it would take longer to compute than all
-//! the rest; SipHash of its signature, with a key that is drawn at start, finds the place.
-//! The signature tells tokens apart as well as the whole does, only the issuer can choose
-//! it, and whoever has it has the token.
+//! the rest; SipHash of the end of its signature, with a key that is drawn at start, finds
+//! the place. That tells tokens apart as well as the whole does, and only the issuer can
+//! choose it; two tokens with the same end would be neighbours and no more.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -27,6 +27,10 @@ const NEIGHBOURS: usize = 4;
 /// of all memory, 32 MiB for the tokens and as much again for what they say. A longer
 /// one is checked each time that it is shown.
 const TOKEN_BYTES_MAX: usize = 4096;
+/// How much of a signature the place goes by, in bytes: 384 of its bits, or all that there
+/// are. An RSA signature has five times as many, which take longer to hash than the rest of
+/// the request takes to be looked at.
+const SIGNATURE_BYTES: usize = 64;
 /// How long a token is believed without another look, whatever its own date says.
 const AGE_MAX: Duration = Duration::from_secs(5 * 60);
 
@@ -126,9 +130,11 @@ impl<V> Cache<V> {
     }
 
     fn hash(&self, token: &[u8]) -> u64 {
-        let signature = memchr::memrchr(b'.', token).map_or(0, |dot| dot + 1);
+        let end = token.len().saturating_sub(SIGNATURE_BYTES);
+        let end = token.get(end..).unwrap_or_default();
+        let signature = memchr::memrchr(b'.', end).map_or(0, |dot| dot + 1);
         self.hasher
-            .hash_one(token.get(signature..).unwrap_or_default())
+            .hash_one(end.get(signature..).unwrap_or_default())
     }
 
     fn place(&self, hash: u64) -> Option<&RwLock<Place<V>>> {
