@@ -38,6 +38,65 @@ pub(crate) fn specials_in_block(text: &[u8; BLOCK]) -> u64 {
     in_block(text, specials_of)
 }
 
+/// Where backslashes stand.
+#[inline(always)]
+pub(crate) fn backslashes_in_block(text: &[u8; BLOCK]) -> u64 {
+    in_block(text, |text| text.simd_eq(u8x16::splat(b'\\')))
+}
+
+/// Which of these backslashes begin an escape, if the text before them does not end in the
+/// middle of one: in each row of them the first, the third and so on.
+///
+/// This is simdjson's way (Langdale and Lemire, "Parsing gigabytes of JSON per second",
+/// section 3.1.1, in its later form with one subtraction): the borrow runs along a row.
+#[inline(always)]
+pub(crate) fn escapes(backslashes: u64) -> u64 {
+    const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+    let after = backslashes << 1 | ODD;
+    (after.wrapping_sub(backslashes) ^ ODD) & backslashes
+}
+
+/// Where something stands that makes, with a backslash before it, an escape that is a
+/// character's only short one.
+#[inline(always)]
+pub(crate) fn short_kinds_in_block(text: &[u8; BLOCK]) -> u64 {
+    in_block(text, |text| {
+        let is = |kind| text.simd_eq(u8x16::splat(kind));
+        ends_of(text) | is(b'b') | is(b'f') | is(b'n') | is(b'r') | is(b't')
+    })
+}
+
+/// Where slashes stand.
+#[inline(always)]
+pub(crate) fn slashes_in_block(text: &[u8; BLOCK]) -> u64 {
+    in_block(text, |text| text.simd_eq(u8x16::splat(b'/')))
+}
+
+/// Where the letter `u` stands.
+#[inline(always)]
+pub(crate) fn us_in_block(text: &[u8; BLOCK]) -> u64 {
+    in_block(text, |text| text.simd_eq(u8x16::splat(b'u')))
+}
+
+/// Where hexadecimal digits stand.
+#[inline(always)]
+pub(crate) fn digits_in_block(text: &[u8; BLOCK]) -> u64 {
+    in_block(text, |text| {
+        let number = text - u8x16::splat(b'0');
+        let letter = (text | u8x16::splat(0x20)) - u8x16::splat(b'a');
+        number.min(u8x16::splat(9)).simd_eq(number) | letter.min(u8x16::splat(5)).simd_eq(letter)
+    })
+}
+
+/// Marks of the places before this one.
+#[inline(always)]
+pub(crate) fn below(place: usize) -> u64 {
+    match place {
+        0..BLOCK => (1 << place) - 1,
+        _ => u64::MAX,
+    }
+}
+
 #[inline(always)]
 fn in_block(text: &[u8; BLOCK], find: impl Fn(u8x16) -> u8x16) -> u64 {
     let (vectors, _) = text.as_chunks::<LANES>();
@@ -67,6 +126,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_a_row_of_backslashes_every_other_one_begins_an_escape() {
+        let stepped = |backslashes: u64| {
+            let mut is_escaped = false;
+            (0..64).fold(0, |escapes, place| {
+                is_escaped = !is_escaped && backslashes >> place & 1 == 1;
+                escapes | u64::from(is_escaped) << place
+            })
+        };
+        let mut random = 1_u64;
+        for density in 0..100_000 {
+            // Rows of all lengths, at all places.
+            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            let other = random.rotate_left(31);
+            let backslashes = match density % 4 {
+                0 => random & other,
+                1 => random | other,
+                2 => random,
+                _ => u64::MAX << (random >> 58) & u64::MAX >> (other >> 58),
+            };
+            assert_eq!(
+                escapes(backslashes),
+                stepped(backslashes),
+                "{backslashes:#x}"
+            );
+        }
+    }
+
+    #[test]
     fn every_byte_is_marked_at_every_place() {
         for byte in 0..=u8::MAX {
             let is_end = byte == b'"' || byte == b'\\';
@@ -77,6 +164,13 @@ mod tests {
                 let marked = |is_marked| u64::from(is_marked) << place;
                 assert_eq!(ends_in_block(&block), marked(is_end), "{byte:#x}");
                 assert_eq!(specials_in_block(&block), marked(is_special), "{byte:#x}");
+                let is_kind = b"\"\\bfnrt".contains(&byte);
+                assert_eq!(backslashes_in_block(&block), marked(byte == b'\\'));
+                assert_eq!(short_kinds_in_block(&block), marked(is_kind), "{byte:#x}");
+                assert_eq!(slashes_in_block(&block), marked(byte == b'/'), "{byte:#x}");
+                let is_digit = byte.is_ascii_hexdigit();
+                assert_eq!(us_in_block(&block), marked(byte == b'u'), "{byte:#x}");
+                assert_eq!(digits_in_block(&block), marked(is_digit), "{byte:#x}");
                 let Some(vector) = block.first_chunk().filter(|_| place < LANES) else {
                     continue;
                 };

@@ -127,6 +127,12 @@ impl Findings {
         self.outer == Some(Known::StreamOptions)
     }
 
+    /// Whether values at any depth below the outermost object's field that is read are
+    /// [counted](Self::count), and not only the elements of its list.
+    pub(super) fn counts_all(&self) -> bool {
+        matches!(self.outer, Some(Known::Input | Known::Prompt))
+    }
+
     /// Whether keys of the innermost object may be known.
     pub(super) fn wants_keys(&self, depth: usize) -> bool {
         depth == 1 || depth == 2 && self.outer == Some(Known::StreamOptions)

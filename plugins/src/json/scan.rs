@@ -28,8 +28,8 @@ pub struct Scanner {
     state: State,
     /// Arrays and objects around the place of reading.
     depth: usize,
-    /// Which of them are objects: bit 0 is the outermost. It has [`DEPTH_MAX`] bits.
-    objects: u128,
+    /// Which of them are objects: the first bit of the first word is the outermost.
+    objects: [u64; DEPTH_MAX / 64],
     /// Bytes in the pieces so far.
     length: usize,
     /// What was found so far.
@@ -200,8 +200,10 @@ impl Scanner {
         if self.depth == DEPTH_MAX {
             return Err(Fault::TooDeep);
         }
-        let bit = 1 << self.depth;
-        self.objects = self.objects & !bit | u128::from(object) << self.depth;
+        if let Some(word) = self.objects.get_mut(self.depth / 64) {
+            let bit = self.depth % 64;
+            *word = *word & !(1 << bit) | u64::from(object) << bit;
+        }
         self.depth += 1;
         self.findings.opened(at + 1, self.depth);
         Ok(match object {
@@ -225,7 +227,9 @@ impl Scanner {
     /// Whether the innermost bracket is an object's. There is one in every state
     /// but the first and the last.
     fn in_object(&self) -> bool {
-        self.objects >> (self.depth - 1) & 1 == 1
+        let outer = self.depth - 1;
+        let word = self.objects.get(outer / 64);
+        word.is_some_and(|word| word >> (outer % 64) & 1 == 1)
     }
 
     /// Skips to the end of a string. Here megabytes pass, so it looks at nothing but

@@ -91,7 +91,7 @@ pub(super) struct Plain {
 }
 
 /// The inside of a string whose closing quote is here and whose escapes are right.
-#[inline]
+#[inline(always)]
 pub(super) fn whole(inside: &[u8]) -> Option<Plain> {
     if let Some(near) = inside.first_chunk() {
         let length = lanes::ends(near).trailing_zeros() as usize;
@@ -109,52 +109,87 @@ pub(super) fn whole(inside: &[u8]) -> Option<Plain> {
 /// Finds where the text and whole escapes end that the inside of a string begins with.
 ///
 /// This is where megabytes pass. In code, or in text that the client escaped to ASCII,
-/// there are several escapes in a block, and its marks lead from one to the next. In
-/// prose the next quote or backslash is far away, and `memchr` finds it with the widest
-/// vectors that the processor has.
+/// there are several escapes in a block, which are looked at together. In prose the next
+/// quote or backslash is far away, and `memchr` finds it with the widest vectors that the
+/// processor has.
 pub(super) fn plain(inside: &[u8]) -> Plain {
     let mut rest = inside;
     // Bytes that escapes take beyond what they stand for.
     let mut surplus = 0;
-    'blocks: while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
-        let mut marks = lanes::ends_in_block(block);
-        if marks == 0 {
+    while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
+        let ends = lanes::ends_in_block(block);
+        if ends == 0 {
             let far = memchr2(b'"', b'\\', after).unwrap_or(after.len());
             rest = after.get(far..).unwrap_or_default();
-            continue;
+        } else if let Some(part) = plain_in_block(block, ends) {
+            surplus += part.length - part.text;
+            rest = rest.get(part.length..).unwrap_or_default();
+        } else {
+            break;
         }
-        // Where the last escape ends.
-        let mut end = 0;
-        while marks != 0 {
-            let place = marks.trailing_zeros() as usize;
-            let special = rest.get(place..).unwrap_or_default();
-            let Some(length) = escape_length(special) else {
-                rest = special;
-                break 'blocks;
-            };
-            surplus += surplus_of(length);
-            end = place + length;
-            // An escape may go on in the next block.
-            let Some(left) = u64::MAX.checked_shl(end as u32) else {
-                break;
-            };
-            marks &= left;
+        if rest.first() == Some(&b'"') {
+            return Plain::before(rest, inside, surplus);
         }
-        rest = rest.get(end.max(BLOCK)..).unwrap_or_default();
     }
-    // What is left is shorter than a block, or begins with what is not plain.
+    // What is left is shorter than a block, or has something in it that is not plain.
     loop {
         let far = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
         rest = rest.get(far..).unwrap_or_default();
         let Some(length) = escape_length(rest) else {
-            break;
+            return Plain::before(rest, inside, surplus);
         };
         surplus += surplus_of(length);
         rest = rest.get(length..).unwrap_or_default();
     }
-    let length = inside.len() - rest.len();
-    let text = length - surplus;
-    Plain { length, text }
+}
+
+impl Plain {
+    fn before(rest: &[u8], inside: &[u8], surplus: usize) -> Self {
+        let length = inside.len() - rest.len();
+        let text = length - surplus;
+        Self { length, text }
+    }
+}
+
+/// The text and whole escapes that a block begins with, given where its quotes and
+/// backslashes stand. None if one of the escapes is wrong.
+#[inline(always)]
+fn plain_in_block(block: &[u8; BLOCK], ends: u64) -> Option<Plain> {
+    // The last five places: an escape by `\u` that begins there goes on in the next block.
+    const LATE: u64 = 0x1f << (BLOCK - 5);
+    let backslashes = lanes::backslashes_in_block(block);
+    let first = ends & ends.wrapping_neg();
+    if first & backslashes == 0 {
+        let length = ends.trailing_zeros() as usize;
+        return Some(Plain {
+            length,
+            text: length,
+        });
+    }
+    let starts = lanes::escapes(backslashes);
+    let kinds = starts << 1;
+    let units = kinds & lanes::us_in_block(block);
+    let quotes = ends & !backslashes & !kinds;
+    let cut = units >> 1 & LATE | starts & 1 << (BLOCK - 1);
+    let length = (quotes | cut).trailing_zeros() as usize;
+
+    let within = lanes::below(length);
+    let (kinds, units) = (kinds & within, units & within);
+    let short = kinds & !units;
+    let mut wrong = short & !(lanes::short_kinds_in_block(block) | lanes::slashes_in_block(block));
+    if units != 0 {
+        let digits = units << 1 | units << 2 | units << 3 | units << 4;
+        wrong |= digits & !lanes::digits_in_block(block);
+    }
+    if wrong != 0 {
+        return None;
+    }
+    let surplus =
+        short.count_ones() as usize * surplus_of(2) + units.count_ones() as usize * surplus_of(6);
+    Some(Plain {
+        length,
+        text: length - surplus,
+    })
 }
 
 /// Length of the escape that the text begins with; none if it is wrong, or not all here.

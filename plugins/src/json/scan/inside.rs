@@ -4,7 +4,7 @@
 //! it does. Anything else is left, unread, to the scanner's ordinary steps, which alone
 //! know of faults and of tokens in pieces.
 
-use super::super::text::whole;
+use super::super::text::{Plain, whole};
 use super::{Input, Scanner, State, is_scalar};
 
 /// What the next token may be: the states in which a scanner is between tokens, small
@@ -28,6 +28,20 @@ impl Place {
         }
     }
 
+    fn first(in_object: bool) -> Self {
+        match in_object {
+            true => Self::Key { first: true },
+            false => Self::Value { first: true },
+        }
+    }
+
+    fn after_comma(in_object: bool) -> Self {
+        match in_object {
+            true => Self::Key { first: false },
+            false => Self::Value { first: false },
+        }
+    }
+
     fn state(self) -> State {
         match self {
             Self::Key { first } => State::Key { first },
@@ -43,88 +57,118 @@ impl Scanner {
     /// leaves.
     pub(super) fn read_inside(&mut self, input: &mut Input<'_>) {
         let text = input.rest;
-        let offset = input.offset();
-        let mut at = 0;
-        let Some(mut place) = Place::of(self.state) else {
+        let (mut at, mut bytes) = (0, 0);
+        let Some(mut place) = self.place_inside() else {
             return;
         };
-        if self.depth < 2 || self.findings.is_in_options() {
-            return;
-        }
         let mut in_object = self.in_object();
-        while let Some(byte) = text.get(at) {
+        let counts_all = self.findings.counts_all();
+        while self.depth >= 2
+            && let Some(&byte) = text.get(at)
+        {
+            if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                at += 1;
+                continue;
+            }
             let rest = text.get(at + 1..).unwrap_or_default();
-            let mut length = 0;
-            match (place, *byte) {
-                (_, b' ' | b'\t' | b'\n' | b'\r') => {}
-                (Place::Value { first: true }, b']')
-                | (Place::Key { first: true }, b'}')
-                | (Place::Next, b']' | b'}') => {
-                    if self.close(*byte == b'}').is_err() {
-                        break;
+            let (mut length, mut closes) = (0, false);
+            match place {
+                Place::Key { first } => match byte {
+                    b'"' => {
+                        let Some((key, next)) = key(rest) else { break };
+                        bytes += key.text;
+                        (place, length) = (next, key.length);
                     }
-                    (place, in_object) = (Place::Next, self.in_object());
-                }
-                (Place::Value { .. }, b'{' | b'[') => {
+                    b'}' if first => closes = true,
+                    _ => break,
+                },
+                Place::Colon if byte == b':' => place = Place::Value { first: false },
+                Place::Colon => break,
+                Place::Value { first } => {
                     let is_element = self.depth == 2 && !in_object;
-                    in_object = *byte == b'{';
-                    if self.open(in_object, offset + at).is_err() {
-                        break;
+                    match byte {
+                        b'{' | b'[' => {
+                            in_object = byte == b'{';
+                            if self.open(in_object, input.offset() + at).is_err() {
+                                break;
+                            }
+                            place = Place::first(in_object);
+                        }
+                        b']' if first => closes = true,
+                        _ => {
+                            let Some((value, next)) = leaf(byte, rest, in_object) else {
+                                break;
+                            };
+                            bytes += value.text;
+                            (place, length) = (next, value.length);
+                        }
                     }
-                    self.findings.count(*byte, is_element);
-                    place = match in_object {
-                        true => Place::Key { first: true },
-                        false => Place::Value { first: true },
-                    };
-                }
-                (Place::Value { .. }, _) => {
-                    let Some(value) = self.leaf(*byte, rest, in_object) else {
-                        break;
-                    };
-                    (place, length) = (Place::Next, value);
-                }
-                (Place::Next, b',') if in_object => place = Place::Key { first: false },
-                (Place::Next, b',') => place = Place::Value { first: false },
-                (Place::Key { .. }, b'"') => {
-                    let Some(key) = whole(rest) else { break };
-                    self.findings.text(key.text);
-                    (place, length) = (Place::Colon, key.length + 1);
-                    // Most clients write the colon at once.
-                    if rest.get(length) == Some(&b':') {
-                        (place, length) = (Place::Value { first: false }, length + 1);
+                    if (is_element || counts_all) && !closes {
+                        self.findings.count(byte, is_element);
                     }
                 }
-                (Place::Colon, b':') => place = Place::Value { first: false },
-                _ => break,
+                Place::Next => match byte {
+                    b',' => place = Place::after_comma(in_object),
+                    b'}' | b']' => closes = true,
+                    _ => break,
+                },
+            }
+            if closes {
+                if self.close(byte == b'}').is_err() {
+                    break;
+                }
+                (place, in_object) = (Place::Next, self.in_object());
             }
             at += 1 + length;
-            if self.depth < 2 {
-                break;
-            }
         }
+        self.findings.text(bytes);
         self.state = place.state();
         input.advance(at);
     }
 
-    /// Takes a string, a number or a literal. Gives its length after the first byte; none
-    /// if it is left.
-    #[inline(always)]
-    fn leaf(&mut self, byte: u8, rest: &[u8], in_object: bool) -> Option<usize> {
-        let length = match byte {
-            b'"' => {
-                let text = whole(rest)?;
-                self.findings.text(text.text);
-                text.length + 1
-            }
-            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
-                let length = rest.iter().take_while(|b| is_scalar(**b)).count();
-                // It may go on in the next piece.
-                rest.get(length)?;
-                length
-            }
-            _ => return None,
-        };
-        self.findings.count(byte, self.depth == 2 && !in_object);
-        Some(length)
+    /// The place in the value of an outermost field, between two tokens and where no key is
+    /// known.
+    fn place_inside(&self) -> Option<Place> {
+        let is_inside = self.depth >= 2 && !self.findings.is_in_options();
+        Place::of(self.state).filter(|_| is_inside)
     }
+}
+
+/// A key: its length after the opening quote, its text, and what comes next. Most clients
+/// write the colon at once, and then it is read with the key.
+#[inline(always)]
+fn key(rest: &[u8]) -> Option<(Plain, Place)> {
+    let Plain { length, text } = whole(rest)?;
+    let (length, next) = match rest.get(length + 1) {
+        Some(b':') => (length + 2, Place::Value { first: false }),
+        _ => (length + 1, Place::Colon),
+    };
+    Some((Plain { length, text }, next))
+}
+
+/// A string, a number or a literal: its length after the first byte, its text, and what
+/// comes next, be it after a comma. None if it is left.
+#[inline(always)]
+fn leaf(byte: u8, rest: &[u8], in_object: bool) -> Option<(Plain, Place)> {
+    let Plain { length, text } = match byte {
+        b'"' => {
+            let Plain { length, text } = whole(rest)?;
+            Plain {
+                length: length + 1,
+                text,
+            }
+        }
+        b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+            let length = rest.iter().take_while(|b| is_scalar(**b)).count();
+            // It may go on in the next piece.
+            rest.get(length)?;
+            Plain { length, text: 0 }
+        }
+        _ => return None,
+    };
+    let (length, next) = match rest.get(length) {
+        Some(b',') => (length + 1, Place::after_comma(in_object)),
+        _ => (length, Place::Next),
+    };
+    Some((Plain { length, text }, next))
 }
