@@ -30,6 +30,8 @@ pub use waf::Waf;
 pub enum Plugin {
     /// Gives each request an identifier for logs on both sides.
     RequestId(RequestId),
+    /// Tells clients how often a request was sent to an upstream, and what came of it.
+    AttemptHeaders(AttemptHeaders),
     /// Limits requests, tokens and concurrency, per key, tenant, model or client.
     Limits(Limits),
     /// Sets, adds and removes headers.
@@ -49,6 +51,7 @@ impl Plugin {
     pub fn name(&self) -> &'static str {
         match self {
             Self::RequestId(_) => "request_id",
+            Self::AttemptHeaders(_) => "attempt_headers",
             Self::Headers(_) => "headers",
             Self::Limits(_) => "limits",
             Self::Cache(_) => "cache",
@@ -81,4 +84,20 @@ impl Default for RequestId {
             trust_client: true,
         }
     }
+}
+
+/// Tells in the head of each answer, errors of the proxy's own included, how often the
+/// request was sent to an upstream: `x-penstock-attempt-count` is the number of attempts, 0
+/// where nobody was asked, as for a refusal or an answer of the cache. Where there were any,
+/// `x-penstock-attempts` lists them in order, each with what came of it and the time to the
+/// head of its answer or to its failure, as in `status_503 12.4ms, status_200 310.2ms`. At
+/// most 1 KiB is written; attempts beyond that stand as `...`. An upstream's own headers of
+/// these names are replaced. Default, without this plugin: clients are told nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AttemptHeaders {
+    /// Whether each attempt also names its upstream and its endpoint as the file writes them,
+    /// as in `vllm gpu-1.internal:8000 status_503 12.4ms`: clients learn the names and
+    /// addresses of servers. Default: false.
+    pub endpoints: bool,
 }

@@ -39,6 +39,7 @@ mod respond;
 mod shadow;
 mod stored;
 mod target;
+mod tried;
 mod unavailable;
 
 pub use attempt::TRIES_MAX;

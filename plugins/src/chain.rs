@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{request, response};
+use penstock_config::plugin::AttemptHeaders;
 use penstock_config::unit::Name;
 use penstock_config::{Config, Plugin, Server};
 
@@ -48,6 +49,8 @@ pub struct Parts {
     pub body: Option<Arc<dyn BodyFilter>>,
     /// Sees answers.
     pub response: Option<Arc<dyn ResponseFilter>>,
+    /// What clients are told of attempts, by who makes them.
+    pub attempt_headers: Option<AttemptHeaders>,
     /// Decides which requests share an answer.
     pub cache: Option<Arc<dyn CachePolicy>>,
     /// Hears how exchanges end.
@@ -67,6 +70,7 @@ pub struct Chain {
     request: Box<[Arc<dyn RequestFilter>]>,
     body: Box<[Arc<dyn BodyFilter>]>,
     response: Box<[Arc<dyn ResponseFilter>]>,
+    attempt_headers: Option<AttemptHeaders>,
     cache: Option<Arc<dyn CachePolicy>>,
     observers: Box<[Arc<dyn Observer>]>,
     entries: Box<[Entry]>,
@@ -126,7 +130,10 @@ impl Parts {
             (self.request.is_some(), Phase::Request),
             (self.body.is_some(), Phase::Body),
             (self.cache.is_some(), Phase::Cache),
-            (self.response.is_some(), Phase::Response),
+            (
+                self.response.is_some() || self.attempt_headers.is_some(),
+                Phase::Response,
+            ),
             (self.observer.is_some(), Phase::End),
         ];
         let filled = phases.into_iter().filter(|(filled, _)| *filled);
@@ -188,6 +195,11 @@ impl Chain {
             }
         }
         readers
+    }
+
+    /// What clients are told of the attempts to answer them, if anything.
+    pub fn attempt_headers(&self) -> Option<&AttemptHeaders> {
+        self.attempt_headers.as_ref()
     }
 
     /// The cache policy, if the route has one: the last of the file's order.
@@ -345,6 +357,7 @@ impl ChainBuilder {
             request: role(parts, |part| &part.request),
             body: role(parts, |part| &part.body),
             response: role(parts, |part| &part.response),
+            attempt_headers: parts.iter().find_map(|part| part.attempt_headers.clone()),
             cache: parts.iter().rev().find_map(|part| part.cache.clone()),
             observers: role(parts, |part| &part.observer),
             entries: parts
@@ -371,6 +384,11 @@ impl ChainBuilder {
             Plugin::Limits(config) => Limits::build(config, shared),
             Plugin::RequestId(config) => Parts {
                 tagger: Some(Arc::new(RequestId::new(config))),
+                ..Parts::default()
+            },
+            Plugin::AttemptHeaders(config) => Parts {
+                replaces: Some("attempt_headers"),
+                attempt_headers: Some(config.clone()),
                 ..Parts::default()
             },
             Plugin::Headers(config) => headers::parts(config),

@@ -13,7 +13,7 @@ use pingora_proxy::{FailToProxy, Session};
 
 use super::context::Context;
 use super::held::{Held, Ruling};
-use super::{attempt, credentials, edits, hedge, replay, respond, stored};
+use super::{attempt, credentials, edits, hedge, replay, respond, stored, tried};
 use crate::clock;
 
 /// The upstream's head, on its way to the client.
@@ -55,6 +55,7 @@ pub(super) fn head(
     if let Some(route) = route.and_then(|index| generation.routes.get(index)) {
         ctx.readers = route.chain().response(&mut ctx.exchange, head);
     }
+    tried::tell(ctx, head)?;
     edits::apply(&ctx.exchange.response, head)?;
     if ctx.readers.rewrites() {
         forget_length(head, has_body)?;

@@ -22,10 +22,10 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use tracing::{debug, info, warn};
 
-use super::context::{Before, Context};
+use super::context::Context;
 use super::replay::Deadline;
 use super::target::{self, Next};
-use super::{Proxy, credentials, edits, hedge, unavailable};
+use super::{Proxy, credentials, edits, hedge, tried, unavailable};
 use crate::clock;
 use crate::upstream::{Credential, Endpoint, Upstream};
 
@@ -114,6 +114,7 @@ fn depart(
     let mut peer = endpoint.peer();
     ctx.attempts.endpoint = Some(endpoint);
     ctx.attempts.flight = Some(flight);
+    ctx.attempts.began = Some(Instant::now());
     ctx.attempts.at_target += 1;
     ctx.attempts.made += 1;
     limit_time(ctx, &mut peer, now);
@@ -128,18 +129,20 @@ fn adopt(
     now: Duration,
 ) -> Option<Box<HttpPeer>> {
     let adopted = ctx.hold.as_ref()?.adopt()?;
-    if let Some(place) = adopted.fallback {
+    let sent = adopted.sent;
+    if let Some(place) = sent.fallback {
         target::fall_back(session, ctx, place);
     }
     let ticket = proxy.handover.leave(adopted.exchange);
-    let mut peer = depart(ctx, adopted.endpoint, adopted.flight, now);
+    let mut peer = depart(ctx, sent.endpoint, adopted.flight, now);
     if let Some(hold) = &ctx.hold {
         hold.play_nothing();
     }
     credentials::remember(ctx, adopted.credential);
     peer.options.alpn = ticket.alpn();
     ctx.attempts.ticket = Some(ticket);
-    ctx.attempts.begun = None;
+    ctx.attempts.began = Some(sent.at);
+    ctx.attempts.first_began = None;
     Some(peer)
 }
 
@@ -213,6 +216,7 @@ pub(super) fn count_connection(upstream: &Upstream, reused: bool) {
 /// No connection could be made.
 pub(super) fn connect_failed(ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
     hedge::settle(ctx);
+    tried::failed(ctx, &error);
     let now = clock::now();
     if is_outrun(&error) {
         lose(ctx, now);
@@ -235,6 +239,7 @@ pub(super) fn failed(
     reused: bool,
 ) -> Box<Error> {
     hedge::settle(ctx);
+    tried::failed(ctx, &error);
     let late = is_late(&error);
     let overdue = is_overdue(&error);
     let outrun = is_outrun(&error);
@@ -266,7 +271,7 @@ pub(super) fn failed(
     let open = (by_upstream || outrun) && !ctx.attempts.answered && !ctx.client_left();
     let has_tries = ctx.attempts_max() > 1 && ctx.attempts.made < TRIES_MAX && !ctx.is_hedged();
     if open && was_closed && has_tries && is_kept(ctx, session) {
-        record(ctx, &error, Next::Endpoint);
+        count_next(ctx, Next::Endpoint);
         error.set_retry(true);
     } else {
         let next = decided.filter(|_| open).or_else(|| {
@@ -297,7 +302,7 @@ fn go_on(ctx: &mut Context, error: &mut Error, next: Option<Next>) {
     ctx.attempts.next = next;
     error.set_retry(next.is_some());
     let Some(next) = next else { return };
-    record(ctx, error, next);
+    count_next(ctx, next);
     let upstream = ctx.upstream().map(|upstream| upstream.name.as_str());
     let endpoint = ctx.attempts.endpoint.as_ref();
     let endpoint = endpoint.map(|endpoint| &*endpoint.label);
@@ -439,6 +444,12 @@ pub(super) fn late() -> Box<Error> {
     Error::explain(LATE, "the answer did not begin in time")
 }
 
+/// Why an answer was an unwelcome one.
+pub(super) fn unwelcome_for(error: &Error) -> Option<&str> {
+    let why = error.context.as_ref().map(ImmutStr::as_str);
+    why.filter(|_| *error.etype() == UNWELCOME)
+}
+
 pub(super) fn is_late(error: &Error) -> bool {
     *error.etype() == LATE
 }
@@ -466,24 +477,15 @@ pub(super) fn is_ours(error: &Error) -> bool {
     is_late(error) || is_overdue(error) || is_outrun(error)
 }
 
-/// Keeps what became of an attempt that is followed by another one.
-fn record(ctx: &mut Context, error: &Error, next: Next) {
-    if let Some(upstream) = ctx.upstream() {
-        match next {
-            Next::Endpoint => upstream.metrics.retries.inc(),
-            Next::Target(_) => upstream.metrics.fallbacks.inc(),
-            Next::Beside => {}
-        }
-    }
-    let reason = match &error.context {
-        Some(why) if *error.etype() == UNWELCOME => why.as_str(),
-        _ => error.etype().as_str(),
+/// Counts an attempt that is followed by another one.
+fn count_next(ctx: &Context, next: Next) {
+    let Some(upstream) = ctx.upstream() else {
+        return;
     };
-    if let Some(endpoint) = &ctx.attempts.endpoint {
-        ctx.attempts.before.push(Before {
-            endpoint: endpoint.label.clone(),
-            reason: reason.to_owned(),
-        });
+    match next {
+        Next::Endpoint => upstream.metrics.retries.inc(),
+        Next::Target(_) => upstream.metrics.fallbacks.inc(),
+        Next::Beside => {}
     }
 }
 

@@ -14,6 +14,7 @@ use super::body::Body;
 use super::held::Held;
 use super::replay::Hold;
 use super::target::Next;
+use super::tried::Tried;
 use crate::clock;
 use crate::generation::Generation;
 use crate::handover::Ticket;
@@ -85,12 +86,14 @@ pub struct Attempts {
     pub(super) fallbacks: usize,
     /// Tries at the present target.
     pub(super) at_target: usize,
-    /// What became of the tries that were followed by another one.
-    pub(super) before: Vec<Before>,
+    /// When the try under way began, until it has failed.
+    pub(super) began: Option<Instant>,
+    /// What became of the tries that failed.
+    pub(super) failures: Vec<Tried>,
     /// Ending the try under way before its time takes a retry.
     pub(super) has_price: bool,
     /// When the first try began, while it is under way without output, if that is of interest.
-    pub(super) begun: Option<Instant>,
+    pub(super) first_began: Option<Instant>,
     /// The try under way was begun beside another one.
     pub(super) ticket: Option<Ticket>,
     /// Where the request goes on to after a try that is about to fail.
@@ -102,14 +105,6 @@ pub struct Attempts {
     /// Something of an answer has been let through to the client, so that there can be no
     /// further try.
     pub answered: bool,
-}
-
-/// A try that was followed by another one.
-pub(super) struct Before {
-    /// As the configuration names it.
-    pub(super) endpoint: Arc<str>,
-    /// Why it failed, in a word.
-    pub(super) reason: String,
 }
 
 impl Context {

@@ -10,8 +10,8 @@ use pingora_error::{Error, ErrorSource};
 use pingora_proxy::Session;
 use tracing::{info, warn};
 
-use super::context::{Before, Context};
-use super::replay;
+use super::context::Context;
+use super::{replay, tried};
 
 /// Ends the exchange.
 pub(super) fn end(session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
@@ -89,8 +89,6 @@ fn log(session: &Session, ctx: &Context, outcome: Outcome, duration: Duration) {
     let route = ctx.exchange.route().map(|name| name.as_str());
     let identity = ctx.exchange.identity();
     let notes = Notes(ctx);
-    let before = FailedAttempts(&ctx.attempts.before);
-    let has_failed = !ctx.attempts.before.is_empty();
     macro_rules! line {
         ($level:ident) => {
             $level!(
@@ -110,7 +108,7 @@ fn log(session: &Session, ctx: &Context, outcome: Outcome, duration: Duration) {
                 upstream = ctx.upstream().map(|upstream| upstream.name.as_str()),
                 endpoint,
                 attempts = ctx.attempts.made,
-                failed_attempts = has_failed.then(|| tracing::field::display(&before)),
+                tried = tried::told(ctx).map(tracing::field::display),
                 generation = ctx.generation.id,
                 reason = ctx.reason.as_deref(),
                 notes = (!ctx.exchange.notes().is_empty()).then(|| tracing::field::display(&notes)),
@@ -136,19 +134,6 @@ impl std::fmt::Display for Notes<'_> {
         for (n, note) in self.0.exchange.notes().iter().enumerate() {
             let space = if n > 0 { " " } else { "" };
             write!(f, "{space}{}={}", note.name, note.value)?;
-        }
-        Ok(())
-    }
-}
-
-/// What became of the attempts before the last one, in order.
-struct FailedAttempts<'a>(&'a [Before]);
-
-impl std::fmt::Display for FailedAttempts<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (n, Before { endpoint, reason }) in self.0.iter().enumerate() {
-            let space = if n > 0 { " " } else { "" };
-            write!(f, "{space}{endpoint}={reason}")?;
         }
         Ok(())
     }

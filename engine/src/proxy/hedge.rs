@@ -23,9 +23,9 @@ use pingora_proxy::Session;
 use tokio::sync::{Notify, oneshot};
 
 use super::body::Body;
-use super::context::{Before, Context};
+use super::context::Context;
 use super::replay::Hold;
-use super::{Proxy, attempt, edits, target};
+use super::{Proxy, attempt, edits, target, tried};
 use crate::connections::Connections;
 use crate::generation::Generation;
 use crate::handover::{Begun, Exchange, Task};
@@ -104,18 +104,25 @@ enum Stage {
 }
 
 /// Where it was sent.
+#[derive(Clone)]
+pub(super) struct Sent {
+    /// To this one of the route's fallbacks.
+    pub(super) fallback: Option<usize>,
+    pub(super) upstream: UpstreamId,
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) at: Instant,
+}
+
+/// One that is under way.
 struct Trip {
-    fallback: Option<usize>,
-    endpoint: Arc<Endpoint>,
+    sent: Sent,
     flight: Flight,
     credential: Option<Arc<Credential>>,
 }
 
 /// One that the request goes on with.
 pub(super) struct Adopted {
-    /// It was sent to this one of the route's fallbacks.
-    pub(super) fallback: Option<usize>,
-    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) sent: Sent,
     pub(super) flight: Flight,
     pub(super) credential: Option<Arc<Credential>>,
     pub(super) exchange: Exchange,
@@ -123,8 +130,7 @@ pub(super) struct Adopted {
 
 /// One that the request does not go on with.
 pub(super) struct Missed {
-    fallback: Option<usize>,
-    endpoint: Arc<Endpoint>,
+    sent: Sent,
     /// Why it failed, in a word; none if it was given up.
     failure: Option<String>,
 }
@@ -135,7 +141,7 @@ pub(super) fn plan(proxy: &Proxy, session: &Session, ctx: &mut Context, peer: &m
     let Some(hedges) = ctx.generation.hedges(ctx.route).cloned() else {
         return;
     };
-    ctx.attempts.begun = (ctx.attempts.made == 1).then(Instant::now);
+    ctx.attempts.first_began = (ctx.attempts.made == 1).then(Instant::now);
     let Some(hold) = &ctx.hold else { return };
     let is_harmless = attempt::does_no_harm(session.req_header(), ctx.exchange.dialect());
     if !is_harmless || !ctx.has_attempt_left() || hold.was_hedged() {
@@ -174,7 +180,7 @@ pub(super) fn first_spoke(ctx: &mut Context) {
     if let Some(hold) = &ctx.hold {
         hold.leave_hedge(Hedged::Lost);
     }
-    let begun = ctx.attempts.begun.take();
+    let begun = ctx.attempts.first_began.take();
     // What is refused soon says nothing of how long an answer takes.
     if let Some(begun) = begun.filter(|_| ctx.status < 400) {
         hedges.took(begun.elapsed());
@@ -184,7 +190,7 @@ pub(super) fn first_spoke(ctx: &mut Context) {
 /// The attempt under way ends since the other one was sooner. It would have taken longer.
 pub(super) fn was_outrun(ctx: &mut Context) {
     let hedges = ctx.generation.hedges(ctx.route);
-    if let (Some(begun), Some(hedges)) = (ctx.attempts.begun.take(), hedges) {
+    if let (Some(begun), Some(hedges)) = (ctx.attempts.first_began.take(), hedges) {
         hedges.took(begun.elapsed());
     }
 }
@@ -196,13 +202,13 @@ pub(super) fn settle(ctx: &mut Context) {
         return;
     };
     ctx.attempts.made += 1;
-    if let Some(reason) = missed.failure {
+    let Missed { sent, failure } = missed;
+    if let Some(reason) = failure {
         ctx.attempts.counted += 1;
-        if missed.fallback.is_none() {
-            ctx.attempts.failed.push(missed.endpoint.seed);
+        if sent.fallback.is_none() {
+            ctx.attempts.failed.push(sent.endpoint.seed);
         }
-        let endpoint = missed.endpoint.label.clone();
-        ctx.attempts.before.push(Before { endpoint, reason });
+        tried::failed_beside(ctx, &sent, reason);
     }
 }
 
@@ -297,14 +303,12 @@ impl Hedge {
             Stage::UnderWay(trip) | Stage::Ready(trip) => {
                 self.hedges.count(how);
                 let Trip {
-                    fallback,
-                    endpoint,
+                    sent,
                     flight,
                     credential,
                 } = *trip;
                 Some(Adopted {
-                    fallback,
-                    endpoint,
+                    sent,
                     flight,
                     credential,
                     exchange,
@@ -325,8 +329,7 @@ impl Hedge {
         let mut stage = self.shared.stage.lock();
         if let Stage::UnderWay(trip) | Stage::Ready(trip) = &*stage {
             let missed = Missed {
-                fallback: trip.fallback,
-                endpoint: trip.endpoint.clone(),
+                sent: trip.sent.clone(),
                 failure: None,
             };
             self.hedges.count(how);

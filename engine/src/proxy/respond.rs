@@ -17,7 +17,7 @@ use pingora_proxy::Session;
 
 use super::body::{declared_length, expects_continue};
 use super::context::Context;
-use super::edits;
+use super::{edits, tried};
 
 /// A rest of a body up to this size is read away, so that the connection can go on.
 const DRAINED_MAX: usize = 64 * 1024;
@@ -69,6 +69,7 @@ pub(super) async fn write(
     for (name, value) in &refusal.headers {
         head.append_header(name.clone(), value.clone())?;
     }
+    tried::tell(ctx, &mut head)?;
     edits::apply(&ctx.exchange.response, &mut head)?;
     ctx.status = refusal.status.as_u16();
     let bodiless = session.req_header().method == Method::HEAD;

@@ -128,9 +128,14 @@ async fn what_became_of_earlier_attempts_is_told(transport: Transport) {
         let mut lines = lines.filter(|line: &serde_json::Value| line["message"] == "request");
         let line = lines.next().unwrap();
         assert_eq!(line["attempts"], 2, "{line}");
-        let told = line["failed_attempts"].as_str().unwrap();
-        let wanted = format!("{}={reason}", bad.address());
+        let told = line["tried"].as_str().unwrap();
+        let wanted = format!("a {} {reason}", bad.address());
         assert!(told.starts_with(&wanted), "{fault}: {told}");
+        let last = format!(", a {} status_200 ", good.address());
+        assert!(
+            told.contains(&last) && told.ends_with("ms"),
+            "{fault}: {told}"
+        );
     }
 }
 

@@ -15,7 +15,7 @@ use pingora_http::RequestHeader;
 use tokio::sync::oneshot;
 use tracing::debug;
 
-use super::{Missed, Place, Plan, Shared, Stage, Trip};
+use super::{Missed, Place, Plan, Sent, Shared, Stage, Trip};
 use crate::clock;
 use crate::handover::Begun;
 use crate::hedges::Hedged;
@@ -95,8 +95,12 @@ impl Plan {
         let peer = endpoint.peer();
         self.hedges.count(Hedged::Started);
         *shared.stage.lock() = Stage::UnderWay(Box::new(Trip {
-            fallback: place.fallback,
-            endpoint,
+            sent: Sent {
+                fallback: place.fallback,
+                upstream: place.upstream,
+                endpoint,
+                at: Instant::now(),
+            },
             flight,
             credential,
         }));
@@ -225,8 +229,7 @@ impl Plan {
                     Stage::Over(
                         Hedged::Failed,
                         Some(Missed {
-                            fallback: trip.fallback,
-                            endpoint: trip.endpoint.clone(),
+                            sent: trip.sent.clone(),
                             failure: Some(reason),
                         }),
                     )
@@ -249,7 +252,7 @@ impl Plan {
     ) -> String {
         self.hedges.count(Hedged::Failed);
         let now = clock::now();
-        let endpoint = &trip.endpoint;
+        let endpoint = &trip.sent.endpoint;
         let mut judge = |verdict, reason: &dyn Display| {
             upstream.judge(endpoint, &mut trip.flight, verdict, reason, now);
         };
