@@ -15,7 +15,7 @@ mod health;
 
 pub use balance::{Affinity, Balance};
 pub use credential::{Credential, Kind as CredentialKind};
-pub use health::{Ejection, EjectionRules, ErrorRate, HealthCheck, Status};
+pub use health::{Ejection, EjectionRules, ErrorRate, HealthCheck, Latency, Status};
 
 /// A named set of equal servers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

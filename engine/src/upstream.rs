@@ -182,6 +182,17 @@ impl Upstream {
             Some(Change::Ejected(time)) => {
                 warn!(upstream, endpoint = label, %reason, ?time, "endpoint ejected");
             }
+            Some(Change::TooSlow { time, took, others }) => {
+                let endpoint = label;
+                warn!(
+                    upstream,
+                    endpoint,
+                    ?time,
+                    ?took,
+                    ?others,
+                    "endpoint ejected: it is too slow"
+                );
+            }
             Some(Change::Returned) => info!(upstream, endpoint = label, "endpoint is back"),
             None => {}
         }

@@ -8,13 +8,14 @@
 mod group;
 mod health;
 mod latency;
+mod slowness;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use penstock_config::unit::Weight;
@@ -24,8 +25,10 @@ use crate::split::{NoWeight, Sequence};
 use group::{Choice, Group};
 use health::{Entry, Health};
 use latency::PeakAverage;
+use slowness::Recent;
 
 pub use health::{Change, ErrorRate, Out, Rules, Verdict};
+pub use slowness::Slowness;
 
 /// By how much more than its capacity the own zone is used before requests go elsewhere:
 /// with 1.4, until less than five sevenths of it are left (Envoy's overprovisioning factor,
@@ -87,8 +90,11 @@ pub struct Member<T> {
 pub struct Vitals {
     in_flight: AtomicU32,
     latency: PeakAverage,
+    /// Only where the slow are ejected.
+    recent: OnceLock<Box<Recent>>,
     health: Health,
     ejections: AtomicU64,
+    ejections_for_slowness: AtomicU64,
 }
 
 impl Vitals {
@@ -112,9 +118,14 @@ impl Vitals {
         self.out(now).is_none() && !self.health.is_ejected()
     }
 
-    /// How often it was ejected.
+    /// How often it was ejected after failures.
     pub fn ejections(&self) -> u64 {
         self.ejections.load(Ordering::Relaxed)
+    }
+
+    /// How often it was ejected since it was slower than the others.
+    pub fn ejections_for_slowness(&self) -> u64 {
+        self.ejections_for_slowness.load(Ordering::Relaxed)
     }
 
     /// What active probes have found. True if it is news.
@@ -171,7 +182,7 @@ impl Drop for Flight {
 /// Every endpoint is out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoneLeft {
-    /// How many have failed and are left alone.
+    /// How many have failed or were too slow, and are left alone.
     pub ejected: usize,
     /// How many fail their probes.
     pub unwell: usize,
@@ -262,7 +273,7 @@ impl<T> Pool<T> {
         self.members().any(|member| member.takes(ask))
     }
 
-    /// Takes down how a request went, unless that is known already.
+    /// Takes down how a request went, unless that is known already. A good answer begins now.
     pub fn judge(&self, flight: &mut Flight, verdict: Verdict, now: Duration) -> Option<Change> {
         if std::mem::replace(&mut flight.judged, true) {
             return None;
@@ -272,6 +283,13 @@ impl<T> Pool<T> {
             // Ejected by earlier settings: these have no rules to keep it out by.
             return (*entry == Entry::Trial).then(|| vitals.health.return_from_trial(now));
         };
+        if verdict == Verdict::Good
+            && let Some(slowness) = &rules.slowness
+            && let Some(change) = self.judge_time(flight, now, rules, slowness)
+        {
+            return Some(change);
+        }
+        let Flight { vitals, entry, .. } = flight;
         let may_eject = || self.may_leave_alone(now);
         let change = vitals.health.judge(*entry, verdict, now, rules, may_eject);
         if matches!(change, Some(Change::Ejected(_))) {
@@ -412,7 +430,7 @@ impl<T> Member<T> {
 impl fmt::Display for NoneLeft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reasons = [
-            (self.ejected, "ejected after failures"),
+            (self.ejected, "ejected"),
             (self.unwell, "failing their health checks"),
             (self.paused, "paused at their own request"),
             (self.full, "at their limit of requests"),

@@ -2,12 +2,16 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use allocation_counter::measure;
 use bytes::Bytes;
 use http::{Request, request};
+use penstock_plugins::balance::{
+    self, Ask, Change, Member, Policy, Pool, Rules, Settings, Slowness,
+};
 use penstock_plugins::build::Given;
 use penstock_plugins::{
     Arrival, Dialect, Exchange, Facts, Found, RouteTable, Shared, authenticate,
@@ -205,4 +209,60 @@ routes:
     });
     assert_eq!(found.map(|route| route.name().as_str()), Some("de"));
     assert_eq!(counted.count_total, 0, "allocations");
+}
+
+#[test]
+fn finding_the_slow_allocates_nothing() {
+    let mut rules = Rules {
+        failures: NonZeroU32::new(5),
+        error_rate: None,
+        slowness: None,
+        ejected: Duration::from_secs(10),
+        ejected_max: Duration::from_secs(60),
+    };
+    rules.slowness = NonZeroU32::new(20).map(|requests| Slowness {
+        factor: 3,
+        floor: Duration::from_secs(1),
+        requests,
+        window: Duration::from_secs(30),
+    });
+    let settings = Settings {
+        policy: Policy::RoundRobin,
+        rules: Some(rules),
+        ejected_percent_max: 50,
+        slow_start: Duration::ZERO,
+    };
+    let members = (0..4_u32).map(|target| Member {
+        target,
+        weight: 1.try_into().unwrap(),
+        near: true,
+        requests_max: None,
+        vitals: Arc::default(),
+        seed: target.into(),
+    });
+    let pool = Pool::new(settings, members).unwrap();
+    let start = Duration::from_secs(1_800_000_000);
+    let mut ejected = 0;
+    // The first answers make what the others are counted in.
+    for (allowed, requests) in [(u64::MAX, 0..8_u32), (0, 8..400)] {
+        let counted = measure(|| {
+            for n in requests {
+                let asked = start + Duration::from_millis(20) * n;
+                let ask = Ask {
+                    now: asked,
+                    key: None,
+                    tried: &[],
+                };
+                let Ok((member, mut flight)) = pool.enter(ask) else {
+                    continue;
+                };
+                let took = if member.target == 0 { 2_000 } else { 200 };
+                let now = asked + Duration::from_millis(took);
+                let change = pool.judge(&mut flight, balance::Verdict::Good, now);
+                ejected += u32::from(matches!(change, Some(Change::TooSlow { .. })));
+            }
+        });
+        assert!(counted.count_total <= allowed, "{counted:?}");
+    }
+    assert!(ejected > 0, "the slow one is found");
 }

@@ -43,6 +43,9 @@ pub struct EjectionRules {
     /// Also when too large a share of its requests fails. Default: off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_rate: Option<ErrorRate>,
+    /// Also when its answers begin much later than those of the others. Default: off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
     /// For how long the first time; each time in a row doubles it. Default: `10s`.
     pub time: Duration,
     /// For how long at most, no less than `time`. Default: `5m`.
@@ -61,6 +64,7 @@ impl Default for EjectionRules {
         Self {
             failures: 5,
             error_rate: None,
+            latency: None,
             time: Duration::seconds(10),
             max_time: Duration::seconds(5 * 60),
             max_percent: 50,
@@ -88,6 +92,45 @@ impl Default for ErrorRate {
     fn default() -> Self {
         Self {
             percent: 50,
+            requests: 20,
+            window: Duration::seconds(30),
+        }
+    }
+}
+
+/// When an endpoint answers too late to be left among the others, though it answers well. The
+/// median of the times that its good answers took to begin (the first token of a stream, all
+/// of an answer in one piece; from the beginning of the attempt) is compared with the median
+/// of what is usual at the other endpoints that are as near. It is left alone when it has
+/// more than `factor` times theirs, and more than `floor`: so nobody is when all are slow or
+/// there is one only, and a few long prompts change nothing. Then the request that finds out
+/// whether it is back must not be too late either.
+///
+/// Where each endpoint gets requests of its own kind, as with `balance: hash`, that kind may
+/// make the difference: choose a greater `factor` there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Latency {
+    /// From how many times as long as at the others on, 2 to 100. Default: 3.
+    #[serde(deserialize_with = "field::within::<_, _, 2, 100>")]
+    #[schemars(range(min = 2, max = 100))]
+    pub factor: u32,
+    /// What takes no longer than this is never too late. Default: `1s`.
+    pub floor: Duration,
+    /// With fewer good answers in the window nothing is known of an endpoint: it is not left
+    /// alone, nor are others compared with it. 1 to 1000000. Default: 20.
+    #[serde(deserialize_with = "field::within::<_, _, 1, 1_000_000>")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub requests: u32,
+    /// How far back answers count, to within a half. Default: `30s`.
+    pub window: Duration,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self {
+            factor: 3,
+            floor: Duration::seconds(1),
             requests: 20,
             window: Duration::seconds(30),
         }

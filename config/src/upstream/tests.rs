@@ -52,6 +52,15 @@ fn what_makes_no_sense_of_a_choice_is_refused_at_its_place() {
             "f:4:40: `0` is out of range",
         ),
         (
+            "    ejection: { latency: { factor: 1 } }\n",
+            "f:4:36: `1` is out of range",
+        ),
+        (
+            "    ejection: { latency: { requests: 0 } }\n",
+            "f:4:38: `0` is out of range",
+        ),
+        ("    ejection: { latency: { floor: 0s } }\n", "f:4:35:"),
+        (
             "    health_check: { path: health }\n",
             "f:4:27: `health` is not a path",
         ),

@@ -193,6 +193,14 @@ fn balance(f: &mut fmt::Formatter<'_>, configured: &config::Upstream) -> fmt::Re
                 let (percent, requests, window) = (rate.percent, rate.requests, rate.window);
                 write!(f, " or {percent} % of {requests} requests in {window}")?;
             }
+            if let Some(latency) = &rules.latency {
+                let (factor, floor) = (latency.factor, latency.floor);
+                let (requests, window) = (latency.requests, latency.window);
+                write!(
+                    f,
+                    " or {factor} times the others' latency, past {floor}, of {requests} requests in {window}"
+                )?;
+            }
             let (time, most, percent) = (rules.time, rules.max_time, rules.max_percent);
             writeln!(f, ", for {time} to {most}, at most {percent} % of them")?;
         }

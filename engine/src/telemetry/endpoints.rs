@@ -32,8 +32,8 @@ impl Endpoints {
             )?,
             ejections: families.counters(
                 "endpoint_ejections_total",
-                "How often an endpoint was ejected after failures",
-                labels,
+                "How often an endpoint was ejected, for failures or for being slow",
+                &["upstream", "endpoint", "reason"],
             )?,
         })
     }
@@ -52,8 +52,13 @@ impl Endpoints {
                 .with_label_values(labels)
                 .set(vitals.is_up(now).into());
             self.in_flight.with_label_values(labels).set(in_flight);
-            let ejections = self.ejections.with_label_values(labels);
-            ejections.inc_by(vitals.ejections());
+            for (reason, times) in [
+                ("failures", vitals.ejections()),
+                ("latency", vitals.ejections_for_slowness()),
+            ] {
+                let labels = &[standing.upstream.as_str(), &address, reason];
+                self.ejections.with_label_values(labels).inc_by(times);
+            }
         }
     }
 }

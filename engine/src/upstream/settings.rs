@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use penstock_config::upstream::{Balance, Ejection, EjectionRules, Upstream};
-use penstock_plugins::balance::{ErrorRate, Policy, Rules, Settings};
+use penstock_plugins::balance::{ErrorRate, Policy, Rules, Settings, Slowness};
 
 pub(super) fn of(upstream: &Upstream) -> Settings {
     let ejection = match &upstream.ejection {
@@ -34,9 +34,18 @@ fn rules(written: &EjectionRules) -> Rules {
             window: rate.window.get(),
         })
     });
+    let slowness = written.latency.as_ref().and_then(|latency| {
+        Some(Slowness {
+            factor: latency.factor,
+            floor: latency.floor.get(),
+            requests: NonZeroU32::new(latency.requests)?,
+            window: latency.window.get(),
+        })
+    });
     Rules {
         failures: NonZeroU32::new(written.failures),
         error_rate,
+        slowness,
         ejected: written.time.get(),
         ejected_max: written.max_time.get(),
     }

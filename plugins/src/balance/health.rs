@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::slowness::Slowness;
 use window::Window;
 
 /// The gate of an endpoint that takes requests.
@@ -30,6 +31,8 @@ pub struct Rules {
     pub failures: Option<NonZeroU32>,
     /// When too large a share of the last requests failed.
     pub error_rate: Option<ErrorRate>,
+    /// When its answers begin much later than those of the others.
+    pub slowness: Option<Slowness>,
     /// For how long the first time. Each time in a row doubles it.
     pub ejected: Duration,
     /// For how long at most.
@@ -63,6 +66,15 @@ pub enum Verdict {
 pub enum Change {
     /// The endpoint is out for this long.
     Ejected(Duration),
+    /// So it is since it answers too late.
+    TooSlow {
+        /// For how long it is out.
+        time: Duration,
+        /// How long its answers took to begin, usually or the last time.
+        took: Duration,
+        /// How long those of the others usually take.
+        others: Duration,
+    },
     /// It is back.
     Returned,
 }
@@ -96,6 +108,8 @@ pub(super) struct Health {
     /// When it came back; zero if it was never out.
     returned: AtomicU64,
     unwell: AtomicBool,
+    /// It was ejected last since it was too slow.
+    slow: AtomicBool,
     record: Mutex<Record>,
 }
 
@@ -153,7 +167,10 @@ impl Health {
                 self.abandon(now);
                 None
             }
-            (Entry::Trial, Verdict::Bad) => Some(self.eject(&mut self.record.lock(), now, rules)),
+            (Entry::Trial, Verdict::Bad) => {
+                let time = self.eject(&mut self.record.lock(), now, rules, false);
+                Some(Change::Ejected(time))
+            }
             (Entry::Trial, Verdict::Good) => Some(self.return_from_trial(now)),
             (Entry::Usual, Verdict::Unclear) => None,
             // What began before the ejection says nothing new.
@@ -177,7 +194,7 @@ impl Health {
                 if ejects && self.was_well_long(now, rules) {
                     record.ejections = 0;
                 }
-                ejects.then(|| self.eject(&mut record, now, rules))
+                ejects.then(|| Change::Ejected(self.eject(&mut record, now, rules, false)))
             }
         }
     }
@@ -197,15 +214,42 @@ impl Health {
             .store(nanos(now).clamp(1, TRIAL - 1), Ordering::Relaxed);
     }
 
-    fn eject(&self, record: &mut Record, now: Duration, rules: &Rules) -> Change {
+    /// Ejects an endpoint that answers well but late; none if it is out already, or may not
+    /// be ejected.
+    pub(super) fn eject_slow(
+        &self,
+        entry: Entry,
+        now: Duration,
+        rules: &Rules,
+        may_eject: impl FnOnce() -> bool,
+    ) -> Option<Duration> {
+        let mut record = self.record.lock();
+        if entry == Entry::Usual {
+            if self.is_ejected() || !may_eject() {
+                return None;
+            }
+            if self.was_well_long(now, rules) {
+                record.ejections = 0;
+            }
+        }
+        Some(self.eject(&mut record, now, rules, true))
+    }
+
+    /// Whether it was ejected last since it was too slow.
+    pub(super) fn is_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed)
+    }
+
+    fn eject(&self, record: &mut Record, now: Duration, rules: &Rules, slow: bool) -> Duration {
         let doubled = 1_u32.checked_shl(record.ejections).unwrap_or(u32::MAX);
         let time = rules.ejected.saturating_mul(doubled).min(rules.ejected_max);
         record.ejections = record.ejections.saturating_add(1);
         record.failures = 0;
         record.window = Window::default();
+        self.slow.store(slow, Ordering::Relaxed);
         self.gate
             .store(nanos(now + time).clamp(1, TRIAL - 1), Ordering::Relaxed);
-        Change::Ejected(time)
+        time
     }
 
     /// Whether an ejection now has nothing to do with the one before.

@@ -13,6 +13,7 @@ fn settings(policy: Policy) -> Settings {
         rules: Some(Rules {
             failures: NonZeroU32::new(1),
             error_rate: None,
+            slowness: None,
             ejected: 10 * SECOND,
             ejected_max: 60 * SECOND,
         }),
@@ -226,7 +227,7 @@ fn when_all_are_out_it_says_why_and_until_when() {
     assert_eq!(none.until, Some(NOW + 3 * SECOND));
     assert_eq!(
         none.to_string(),
-        "no endpoint is available: 1 ejected after failures, 1 failing their health checks, \
+        "no endpoint is available: 1 ejected, 1 failing their health checks, \
          1 paused at their own request, 1 at their limit of requests"
     );
 }

@@ -9,6 +9,7 @@ fn rules() -> Rules {
     Rules {
         failures: NonZeroU32::new(3),
         error_rate: None,
+        slowness: None,
         ejected: 10 * SECOND,
         ejected_max: 60 * SECOND,
     }
