@@ -21,7 +21,7 @@ use std::time::Duration;
 use penstock_config::unit::Weight;
 use siphasher::sip::SipHasher13;
 
-use crate::split::{NoWeight, Sequence};
+use crate::split::{NoWeight, Sequence, Turns};
 use group::{Choice, Group};
 use health::{Entry, Health};
 use latency::PeakAverage;
@@ -139,6 +139,15 @@ pub struct Pool<T> {
     settings: Settings,
     near: Group<T>,
     far: Option<Group<T>>,
+    rounds: Arc<Rounds>,
+}
+
+/// Whose turn it is in a pool. Kept in [`Shared`](crate::Shared) under its upstream, shares
+/// stay exact over any number of reloads.
+#[derive(Default)]
+pub struct Rounds {
+    near: Arc<Turns>,
+    far: Arc<Turns>,
     draws: Sequence,
     zones: Sequence,
 }
@@ -232,9 +241,18 @@ impl<T> Pool<T> {
             settings,
             near,
             far,
-            draws: Sequence::default(),
-            zones: Sequence::default(),
+            rounds: Arc::default(),
         })
+    }
+
+    /// Goes on where the rounds of an earlier pool are.
+    pub fn continuing(self, rounds: Arc<Rounds>) -> Self {
+        Self {
+            near: self.near.continuing(rounds.near.clone()),
+            far: self.far.map(|far| far.continuing(rounds.far.clone())),
+            rounds,
+            ..self
+        }
     }
 
     /// All endpoints that can be chosen.
@@ -337,13 +355,13 @@ impl<T> Pool<T> {
         let choice = Choice {
             ask,
             settings: &self.settings,
-            draws: &self.draws,
+            draws: &self.rounds.draws,
         };
         let Some(far) = &self.far else {
             return self.near.choose(choice);
         };
         let kept = (self.near.capacity(ask) * OVERPROVISION).min(1.0);
-        let (first, second) = if self.zones.fraction() < kept {
+        let (first, second) = if self.rounds.zones.fraction() < kept {
             (&self.near, far)
         } else {
             (far, &self.near)

@@ -30,7 +30,7 @@ use crate::geoip::Countries;
 use crate::role::Router;
 use crate::router::{self, Sticky, Target, UpstreamId};
 use crate::shared::Shared;
-use crate::split::{Distribution, NoWeight, Rendezvous, Sequence};
+use crate::split::{Distribution, NoWeight, Rendezvous, Turns};
 use condition::{Answer, Asked, Model, Origin};
 use index::Index;
 
@@ -316,7 +316,7 @@ fn split(
     if split.targets().len() == 1 {
         return Ok(split);
     }
-    let turns = shared.keep("split", route.name.as_str(), Sequence::default);
+    let turns = shared.keep("split", route.name.as_str(), Turns::default);
     Ok(split.continuing(turns))
 }
 

@@ -29,7 +29,14 @@ const GOLDEN_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 /// each has a weight above zero.
 pub struct Distribution<T> {
     shares: Box<[Share<T>]>,
-    picks: Arc<Sequence>,
+    turns: Arc<Turns>,
+}
+
+/// Whose turn it is. Kept in [`Shared`](crate::Shared), shares stay exact from one
+/// distribution to the next.
+#[derive(Default)]
+pub struct Turns {
+    picks: Sequence,
     /// Retries draw from a sequence of their own. Were they to draw from that of the
     /// picks, each failure would make those skip a point, always after the same
     /// target.
@@ -73,15 +80,14 @@ impl<T> Distribution<T> {
         });
         Ok(Self {
             shares: shares.collect(),
-            picks: Arc::default(),
-            retries: Sequence::default(),
+            turns: Arc::default(),
         })
     }
 
-    /// Goes on where `picks` are, so that shares stay exact from one distribution to the
+    /// Goes on where `turns` are, so that shares stay exact from one distribution to the
     /// next: each sequence begins at the same point, which belongs to the first target.
-    pub(crate) fn continuing(self, picks: Arc<Sequence>) -> Self {
-        Self { picks, ..self }
+    pub fn continuing(self, turns: Arc<Turns>) -> Self {
+        Self { turns, ..self }
     }
 
     /// The next request's target. With one target it touches no shared memory.
@@ -89,7 +95,7 @@ impl<T> Distribution<T> {
         if let [only] = &*self.shares {
             return &only.target;
         }
-        self.at(self.picks.next())
+        self.at(self.turns.picks.next())
     }
 
     /// The target that a point belongs to.
@@ -105,7 +111,7 @@ impl<T> Distribution<T> {
     pub fn pick_excluding(&self, excluded: impl Fn(&T) -> bool) -> Option<&T> {
         let allowed = || self.shares.iter().filter(|share| !excluded(&share.target));
         let total: u128 = allowed().map(|share| u128::from(share.weight)).sum();
-        let point = (u128::from(self.retries.next()) * total) >> 64;
+        let point = (u128::from(self.turns.retries.next()) * total) >> 64;
         let mut below = 0;
         allowed()
             .find(|share| {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use penstock_config::unit::HostPort;
-use penstock_plugins::balance::{Member, Pool};
+use penstock_plugins::balance::{Member, Pool, Rounds};
 
 use super::endpoint::{Common, Endpoint};
 use super::{Cause, settings};
@@ -128,7 +128,12 @@ fn pool(
             });
         }
     }
-    Pool::new(settings::of(common.upstream), members).map_err(|_| Cause::NoWeight)
+    let pool = Pool::new(settings::of(common.upstream), members).map_err(|_| Cause::NoWeight)?;
+    let rounds = common
+        .site
+        .shared
+        .keep("rounds", common.name, Rounds::default);
+    Ok(pool.continuing(rounds))
 }
 
 fn addresses(written: &HostPort, names: &BTreeMap<String, Known>) -> Vec<SocketAddr> {

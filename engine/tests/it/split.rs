@@ -10,6 +10,7 @@ on_both!(
     endpoints_get_their_shares,
     a_weight_of_zero_means_none,
     reloads_do_not_shift_shares,
+    reloads_do_not_shift_shares_of_endpoints,
     users_stay_where_they_are_while_a_canary_grows,
 );
 
@@ -75,6 +76,26 @@ async fn reloads_do_not_shift_shares(transport: Transport) {
         proxy.reload(&text).await.unwrap();
     }
     // Of four requests that begin anew with each generation, all are the first target's.
+    assert!((17..=23).contains(&to_b), "{to_b} of 200, not 1 in 10");
+}
+
+async fn reloads_do_not_shift_shares_of_endpoints(transport: Transport) {
+    let (a, b) = (simulator(&[("name", "a")]), simulator(&[("name", "b")]));
+    let text = format!(
+        "upstreams:\n  u: {{ endpoints: [{{ address: \"{}\", weight: 9 }}, \"{}\"] }}\nroutes:\n  - {{ name: all, split: [{{ upstream: u }}] }}\n",
+        a.address(),
+        b.address()
+    );
+    let text = config(transport, "", &text);
+    let proxy = Proxy::start(&text).await;
+    let mut client = Client::connect(proxy.address(), Http::One).await;
+    let mut to_b = 0;
+    for _ in 0..50 {
+        for _ in 0..4 {
+            to_b += usize::from(client.answer(get("/plain")).await.upstream() == "b");
+        }
+        proxy.reload(&text).await.unwrap();
+    }
     assert!((17..=23).contains(&to_b), "{to_b} of 200, not 1 in 10");
 }
 

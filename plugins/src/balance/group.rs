@@ -1,7 +1,9 @@
 //! The endpoints of one zone, or of all others.
 
+use std::sync::Arc;
+
 use super::{Ask, Member, Policy, Settings};
-use crate::split::{Bound, Distribution, NoWeight, Sequence, distance};
+use crate::split::{Bound, Distribution, NoWeight, Sequence, Turns, distance};
 
 /// Draws of a second candidate before the others are looked through for one.
 const DRAWS_MAX: usize = 3;
@@ -46,6 +48,14 @@ impl<T> Group<T> {
             bounds: bounds.collect(),
             members,
         })
+    }
+
+    /// Goes on where `turns` are.
+    pub(super) fn continuing(self, turns: Arc<Turns>) -> Self {
+        Self {
+            shares: self.shares.continuing(turns),
+            ..self
+        }
     }
 
     pub(super) fn members(&self) -> std::slice::Iter<'_, Member<T>> {

@@ -81,6 +81,26 @@ fn in_turn_each_gets_its_share_to_within_one_percent() {
 }
 
 #[test]
+fn shares_are_exact_over_any_number_of_pools() {
+    let rounds = Arc::<Rounds>::default();
+    let mut got = BTreeMap::<usize, usize>::new();
+    for _ in 0..1_000 {
+        let pool = pool(Policy::RoundRobin, &[9, 1]).continuing(rounds.clone());
+        for (target, count) in counts(&pool, 4, NOW) {
+            *got.entry(target).or_default() += count;
+        }
+    }
+    assert!(got[&1].abs_diff(400) < 5, "{got:?}");
+    let mut near = 0;
+    for _ in 0..1_000 {
+        let pool = zoned(2, 2).continuing(rounds.clone());
+        eject(&pool, 0, NOW);
+        near += usize::from(enter(&pool, ask(NOW + SECOND)).0 < 2);
+    }
+    assert!(near.abs_diff(700) < 5, "{near}");
+}
+
+#[test]
 fn what_is_out_gets_nothing_and_the_others_its_share() {
     for policy in [Policy::RoundRobin, Policy::LeastBusy, Policy::Latency] {
         let pool = pool(policy, &[1, 1, 1]);

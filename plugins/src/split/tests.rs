@@ -61,7 +61,7 @@ fn shares_are_exact_within_a_few_requests() {
 fn shares_are_exact_however_often_weights_are_loaded_again() {
     const PICKS: usize = 100_000;
     const BETWEEN: usize = 2;
-    let turns = Arc::<Sequence>::default();
+    let turns = Arc::<Turns>::default();
     for weights in [[95, 5], [90, 10], [999, 1]] {
         let mut split = distribution(&weights).continuing(turns.clone());
         let mut picked = 0;
@@ -80,7 +80,7 @@ fn shares_are_exact_however_often_weights_are_loaded_again() {
 #[test]
 fn shares_are_exact_while_a_reload_changes_them() {
     const PICKS: usize = 25_000;
-    let turns = Arc::<Sequence>::default();
+    let turns = Arc::<Turns>::default();
     let of = |weights: &[u32]| distribution(weights).continuing(turns.clone());
     let (before, after) = ([95, 4, 1], [60, 10, 30]);
     let current = std::sync::RwLock::new((0, of(&before)));
@@ -95,7 +95,7 @@ fn shares_are_exact_while_a_reload_changes_them() {
         };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
         // In the middle of it all, as far as a thread can tell.
-        while turns.0.load(Ordering::Relaxed) == 0 && !threads[0].is_finished() {
+        while turns.picks.0.load(Ordering::Relaxed) == 0 && !threads[0].is_finished() {
             std::thread::yield_now();
         }
         *current.write().unwrap() = (1, of(&after));
@@ -167,7 +167,7 @@ fn a_target_of_weight_zero_is_never_picked() {
 fn a_single_target_needs_no_counter() {
     let split = distribution(&[0, 7]);
     assert_eq!(split.pick(), &1);
-    assert_eq!(split.picks.0.load(Ordering::Relaxed), 0);
+    assert_eq!(split.turns.picks.0.load(Ordering::Relaxed), 0);
 }
 
 #[test]
