@@ -60,6 +60,14 @@ pub struct Upstream {
     /// What the upstream knows the proxy by, chosen in proportion to the weights. With
     /// any, the client's own credentials are not sent upstream. Default: none. At most
     /// 64.
+    ///
+    /// Of several, one that an endpoint answers with 429 and `Retry-After` is left alone
+    /// there for that time, at most ten minutes, and the others are used; the endpoint is
+    /// left alone when all of them are. One that it answers with 401 is left alone there for
+    /// a minute if it takes the same request with another one, for which there must be an
+    /// attempt left. (What is answered with 403 may well be forbidden to all of them.) An
+    /// endpoint is its `address` here, whatever addresses a name has. With `ejection: off`
+    /// none is left alone.
     #[serde(
         default,
         deserialize_with = "credential::list",

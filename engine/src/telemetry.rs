@@ -15,6 +15,7 @@ use prometheus::{
 };
 
 mod answers;
+mod credentials;
 mod endpoints;
 mod firewall;
 mod limits;
@@ -31,6 +32,7 @@ use crate::clock;
 use crate::drains::Drained;
 use crate::hedges::Hedged;
 use answers::Answers;
+use credentials::Credentials;
 use endpoints::Endpoints;
 use firewall::Firewall;
 use limits::Limits;
@@ -58,6 +60,7 @@ pub struct Telemetry {
     ring_families: Rings,
     shared: Mutex<Option<Arc<Shared>>>,
     answers: Answers,
+    credentials: Credentials,
     endpoints: Endpoints,
     limits: Limits,
     firewall: Firewall,
@@ -109,6 +112,7 @@ impl Telemetry {
         Ok(Telemetry {
             ring_families: Rings::new(&families)?,
             answers: Answers::new(&families)?,
+            credentials: Credentials::new(&families)?,
             endpoints: Endpoints::new(&families)?,
             firewall: Firewall::new(&families)?,
             rings: Mutex::new(Vec::new()),
@@ -227,8 +231,8 @@ impl Telemetry {
         lock(&self.rings).push((worker.to_string(), metrics));
     }
 
-    /// Shows what is kept there from now on: stored answers, endpoints, limits, the
-    /// firewall's counts.
+    /// Shows what is kept there from now on: stored answers, endpoints, credentials, limits,
+    /// the firewall's counts.
     pub fn watch_shared(&self, shared: Arc<Shared>) {
         self.firewall.watch(&shared);
         *lock(&self.shared) = Some(shared);
@@ -248,6 +252,7 @@ impl Telemetry {
         if let Some(shared) = shared.as_ref() {
             self.answers.show(shared);
             self.endpoints.show(shared, clock::now());
+            self.credentials.show(shared, clock::now());
             self.limits.show(shared);
             self.firewall.show();
         }

@@ -31,6 +31,7 @@ use crate::transport::Transport;
 mod credential;
 mod endpoint;
 mod fleet;
+mod pauses;
 mod settings;
 
 pub use credential::{Credential, CredentialError, Credentials};
@@ -38,6 +39,7 @@ use endpoint::Common;
 pub use endpoint::{Endpoint, Standing};
 use fleet::Fleet;
 pub(crate) use fleet::hosts;
+pub use pauses::{Pauses, Why};
 
 /// A named set of equal servers.
 pub struct Upstream {
@@ -110,7 +112,8 @@ impl Upstream {
             site: workshop.site,
         };
         let fleet = Fleet::new(&common, workshop.answers).map_err(refuse)?;
-        let credentials = Credentials::read(&upstream.credentials, &Machine(files))
+        let shared = workshop.site.shared;
+        let credentials = Credentials::read(name, &upstream.credentials, &Machine(files), shared)
             .map_err(|error| refuse(Cause::Credential(error)))?;
         let host = upstream
             .host

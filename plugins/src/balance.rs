@@ -319,9 +319,23 @@ impl<T> Pool<T> {
     /// The endpoint asked for no requests until then. It is obeyed where failures eject
     /// as well, as far as so many endpoints may be left alone. True if it is.
     pub fn pause(&self, flight: &Flight, until: Duration, now: Duration) -> bool {
-        let health = &flight.vitals.health;
-        let obeys = self.settings.rules.is_some()
-            && (health.is_left_alone(now) || self.may_leave_alone(now));
+        self.obey(&flight.vitals.health, until, now)
+    }
+
+    /// The same for each endpoint that is one of these.
+    pub fn pause_each(&self, which: impl Fn(&T) -> bool, until: Duration, now: Duration) {
+        for member in self.members().filter(|member| which(&member.target)) {
+            self.obey(&member.vitals.health, until, now);
+        }
+    }
+
+    /// Whether what fails, and what asks for a pause, is left alone.
+    pub fn leaves_alone(&self) -> bool {
+        self.settings.rules.is_some()
+    }
+
+    fn obey(&self, health: &Health, until: Duration, now: Duration) -> bool {
+        let obeys = self.leaves_alone() && (health.is_left_alone(now) || self.may_leave_alone(now));
         if obeys {
             health.pause(until);
         }

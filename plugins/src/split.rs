@@ -25,6 +25,11 @@ pub(crate) use rendezvous::{Bound, distance};
 /// 64-bit number before it repeats.
 const GOLDEN_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// 2⁶⁴ times the fraction of the square root of two, made odd. Its multiples are spread nearly
+/// as evenly, and have nothing to do with those of the golden ratio: points of both, taken as
+/// pairs, fill the unit square.
+const SILVER_STEP: u64 = 0x6a09_e667_f3bc_c909;
+
 /// Targets to choose from in proportion to their weights. It has at least one, and
 /// each has a weight above zero.
 pub struct Distribution<T> {
@@ -41,6 +46,17 @@ pub struct Turns {
     /// picks, each failure would make those skip a point, always after the same
     /// target.
     retries: Sequence,
+}
+
+impl Turns {
+    /// Turns to be taken along with others. Were both to go by the golden ratio, they would
+    /// go together: one of two targets here would only ever meet one of two there.
+    pub fn aside() -> Self {
+        Self {
+            picks: Sequence::by(SILVER_STEP),
+            retries: Sequence::by(SILVER_STEP),
+        }
+    }
 }
 
 struct Share<T> {
@@ -163,18 +179,33 @@ impl fmt::Display for NoWeight {
 
 impl std::error::Error for NoWeight {}
 
-/// A point on the circle of 2⁶⁴ points that moves on by the golden ratio.
+/// A point on the circle of 2⁶⁴ points that moves on by the golden ratio, or by another step.
 ///
 /// It has a cache line to itself: every worker writes here at each request, while
 /// what lies around it is only read.
-#[derive(Default)]
 #[repr(align(64))]
-pub(crate) struct Sequence(AtomicU64);
+pub(crate) struct Sequence {
+    at: AtomicU64,
+    step: u64,
+}
+
+impl Default for Sequence {
+    fn default() -> Self {
+        Self::by(GOLDEN_STEP)
+    }
+}
 
 impl Sequence {
+    fn by(step: u64) -> Self {
+        Self {
+            at: AtomicU64::new(0),
+            step,
+        }
+    }
+
     fn next(&self) -> u64 {
         // Nothing else is published through this number, so no order is needed.
-        self.0.fetch_add(GOLDEN_STEP, Ordering::Relaxed)
+        self.at.fetch_add(self.step, Ordering::Relaxed)
     }
 
     /// The next point as a number from 0 to below 1.

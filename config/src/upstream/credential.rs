@@ -13,7 +13,7 @@ use crate::unit::{HeaderName, Name, Secret, Weight};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub struct Credential {
-    /// Name in logs. Default: its place in the list, from 1.
+    /// Name in logs and metrics. Default: its place in the list, from 1.
     pub name: Option<Name>,
     /// Share of the requests, relative to the other credentials. Default: 1.
     pub weight: Weight,

@@ -23,6 +23,7 @@ use pingora_proxy::Session;
 use tracing::{debug, info, warn};
 
 use super::context::Context;
+use super::credentials::Refused;
 use super::replay::Deadline;
 use super::target::{self, Next};
 use super::{Proxy, credentials, edits, hedge, tried, unavailable};
@@ -115,6 +116,7 @@ fn depart(
     ctx.attempts.endpoint = Some(endpoint);
     ctx.attempts.flight = Some(flight);
     ctx.attempts.began = Some(Instant::now());
+    ctx.attempts.spares_endpoint = false;
     ctx.attempts.at_target += 1;
     ctx.attempts.made += 1;
     limit_time(ctx, &mut peer, now);
@@ -356,25 +358,45 @@ pub(super) fn answered(ctx: &mut Context, head: &ResponseHeader, now: Duration) 
     let Some(mut flight) = ctx.attempts.flight.take() else {
         return;
     };
+    let mut refusals = std::mem::take(&mut ctx.attempts.refusals);
     if let (Some(upstream), Some(endpoint)) = (ctx.upstream(), &ctx.attempts.endpoint) {
-        heed(upstream, endpoint, &mut flight, head, now);
+        let source = Source {
+            upstream,
+            endpoint,
+            credential: ctx.attempts.credential.as_ref(),
+        };
+        heed(&source, &mut refusals, &mut flight, head, now);
     }
+    ctx.attempts.refusals = refusals;
     ctx.attempts.flight = Some(flight);
 }
 
-/// Takes down what an answer's head says against its endpoint, and does as it asks.
+/// Who has answered, and what it was asked with.
+pub(super) struct Source<'c> {
+    pub(super) upstream: &'c Upstream,
+    pub(super) endpoint: &'c Arc<Endpoint>,
+    pub(super) credential: Option<&'c Arc<Credential>>,
+}
+
+/// Takes down what an answer's head says against its endpoint, or against the credential
+/// that it was asked with, and does as it asks.
 pub(super) fn heed(
-    upstream: &Upstream,
-    endpoint: &Endpoint,
+    source: &Source<'_>,
+    refusals: &mut Vec<Refused>,
     flight: &mut Flight,
     head: &ResponseHeader,
     now: Duration,
 ) {
+    let Source {
+        upstream, endpoint, ..
+    } = *source;
     let verdict = verdict(head.status.as_u16());
     if verdict != Verdict::Good {
         upstream.judge(endpoint, flight, verdict, &head.status, now);
     }
-    let Some(until) = unavailable::pause_asked(head, now) else {
+    let asked = unavailable::pause_asked(head, now);
+    let until = credentials::answered(source, refusals, head.status, asked, now);
+    let Some(until) = until else {
         return;
     };
     if upstream.pool().pause(flight, until, now) {
@@ -420,7 +442,10 @@ pub(super) fn refuses(
 ) -> bool {
     hedge::settle(ctx);
     let counts = |route: &Route| is_unwelcome(route, status);
-    let fails = ctx.route().is_some_and(counts) && may_repeat(ctx, session);
+    let helps = credentials::another_may_help(ctx, status, now);
+    let counts = ctx.route().is_some_and(counts) || helps && status == StatusCode::UNAUTHORIZED;
+    let fails = counts && may_repeat(ctx, session);
+    ctx.attempts.spares_endpoint = helps;
     ctx.attempts.next = match fails {
         true => target::next(ctx, now, false),
         false => None,
@@ -495,21 +520,27 @@ pub(super) fn prepare_head(ctx: &mut Context, head: &mut RequestHeader) -> Resul
     let Some(upstream) = ctx.upstream().filter(|_| ctx.attempts.ticket.is_none()) else {
         return Ok(());
     };
-    let credential = dress(upstream, &ctx.exchange.request, length, head)?;
+    let endpoint = ctx.attempts.endpoint.as_deref();
+    let changes = &ctx.exchange.request;
+    let refusals = &ctx.attempts.refusals;
+    let credential = dress(upstream, endpoint, refusals, changes, length, head)?;
     credentials::remember(ctx, credential);
     Ok(())
 }
 
-/// Makes a client's head one for this upstream. Gives the credential in it.
+/// Makes a client's head one for this endpoint of an upstream, with a credential that was
+/// not refused if there is one. Gives that.
 pub(super) fn dress(
     upstream: &Upstream,
+    endpoint: Option<&Endpoint>,
+    refusals: &[Refused],
     changes: &HeaderEdits,
     length: Option<usize>,
     head: &mut RequestHeader,
 ) -> Result<Option<Arc<Credential>>> {
     credentials::withhold(upstream, head);
     edits::apply(changes, head)?;
-    let credential = credentials::present(upstream, head)?;
+    let credential = credentials::present(upstream, endpoint, refusals, head)?;
     if let Some(host) = &upstream.host {
         head.insert_header(HOST, host.clone())?;
     }

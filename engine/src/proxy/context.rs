@@ -11,6 +11,7 @@ use penstock_plugins::{
 
 use super::TRIES_MAX;
 use super::body::Body;
+use super::credentials::Refused;
 use super::held::Held;
 use super::replay::Hold;
 use super::target::Next;
@@ -78,6 +79,10 @@ pub struct Attempts {
     pub(super) key: Option<u64>,
     /// What the upstream was last asked with.
     pub credential: Option<Arc<Credential>>,
+    /// The credentials of the present upstream that were not welcome.
+    pub(super) refusals: Vec<Refused>,
+    /// The attempt under way has failed for its credential, not for its endpoint.
+    pub(super) spares_endpoint: bool,
     /// Seeds of the endpoints of the present target that failed.
     pub failed: Vec<u64>,
     /// Targets that the request has left, in order.

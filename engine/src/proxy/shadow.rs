@@ -84,7 +84,8 @@ impl Shadow {
             ShadowOutcome::Unavailable
         })?;
         let body = body(ctx, shadows);
-        let head = head(client, ctx, upstream, body.as_ref().map(Body::len));
+        let length = body.as_ref().map(Body::len);
+        let head = head(client, ctx, upstream, &member.target, length);
         let head = head.map_err(|error| {
             debug!(%error, "a request cannot be copied");
             ShadowOutcome::Failed
@@ -182,11 +183,12 @@ fn head(
     client: &RequestHeader,
     ctx: &Context,
     upstream: &Upstream,
+    endpoint: &Endpoint,
     length: Option<usize>,
 ) -> Result<RequestHeader> {
     let mut head = outgoing::relayed(client)?;
     edits::apply(&ctx.exchange.request, &mut head)?;
-    credentials::replace(upstream, &mut head)?;
+    credentials::replace(upstream, endpoint, &mut head)?;
     if let Some(host) = &upstream.host {
         head.insert_header(HOST, host.clone())?;
     }

@@ -105,6 +105,7 @@ pub(super) fn next(ctx: &mut Context, now: Duration, is_paid: bool) -> Option<Ne
         return None;
     }
     let failed = ctx.attempts.endpoint.as_ref();
+    let failed = failed.filter(|_| !ctx.attempts.spares_endpoint);
     ctx.attempts
         .failed
         .extend(failed.map(|endpoint| endpoint.seed));

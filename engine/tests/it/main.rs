@@ -51,6 +51,7 @@ mod cache;
 mod cli;
 mod client_gone;
 mod crash;
+mod credential_pauses;
 mod credentials;
 mod deadline;
 mod diff;

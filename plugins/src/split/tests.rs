@@ -95,7 +95,7 @@ fn shares_are_exact_while_a_reload_changes_them() {
         };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
         // In the middle of it all, as far as a thread can tell.
-        while turns.picks.0.load(Ordering::Relaxed) == 0 && !threads[0].is_finished() {
+        while turns.picks.at.load(Ordering::Relaxed) == 0 && !threads[0].is_finished() {
             std::thread::yield_now();
         }
         *current.write().unwrap() = (1, of(&after));
@@ -167,7 +167,7 @@ fn a_target_of_weight_zero_is_never_picked() {
 fn a_single_target_needs_no_counter() {
     let split = distribution(&[0, 7]);
     assert_eq!(split.pick(), &1);
-    assert_eq!(split.turns.picks.0.load(Ordering::Relaxed), 0);
+    assert_eq!(split.turns.picks.at.load(Ordering::Relaxed), 0);
 }
 
 #[test]
@@ -207,4 +207,17 @@ fn threads_share_one_sequence() {
     });
     let sum: Vec<usize> = (0..2).map(|i| counts.iter().map(|c| c[i]).sum()).collect();
     assert!(error(&weights, &sum) <= 5.0, "{sum:?}");
+}
+
+#[test]
+fn turns_that_are_taken_together_are_not_of_each_other() {
+    let (one, other) = ([1, 1, 2], [1, 3]);
+    let (first, second) = (distribution(&one), distribution(&other));
+    let second = second.continuing(Arc::new(Turns::aside()));
+    let counts = count(6, 80_000, || first.pick() * 2 + second.pick());
+    let error = error(&[1, 3, 1, 3, 2, 6], &counts);
+    assert!(error <= 40.0, "{counts:?} is off by {error}");
+    let alone = distribution(&other).continuing(Arc::new(Turns::aside()));
+    let alone = count(2, 100_000, || *alone.pick());
+    assert!(self::error(&other, &alone) <= 5.0, "{alone:?}");
 }

@@ -19,9 +19,10 @@ use super::{Missed, Place, Plan, Sent, Shared, Stage, Trip};
 use crate::clock;
 use crate::handover::Begun;
 use crate::hedges::Hedged;
+use crate::proxy::attempt::{self, Source};
+use crate::proxy::held;
 use crate::proxy::outgoing::{self, TRIES_MAX};
-use crate::proxy::{attempt, held};
-use crate::upstream::{self, Credential, Upstream};
+use crate::upstream::{self, Credential, Endpoint, Upstream};
 
 /// Where a beginning goes that the request waits for.
 type Giver = oneshot::Sender<Result<Box<Begun>>>;
@@ -87,11 +88,11 @@ impl Plan {
         let pool = upstream.pool();
         let entered = pool.enter_other(place.ask(now));
         let (member, flight) = entered.map_err(|_| Hedged::NoEndpoint)?;
-        let (head, credential) = match self.head(place, upstream) {
+        let endpoint = member.target.clone();
+        let (head, credential) = match self.head(place, upstream, &endpoint) {
             Ok((head, credential)) => (Ok(head), credential),
             Err(error) => (Err(error), None),
         };
-        let endpoint = member.target.clone();
         let peer = endpoint.peer();
         self.hedges.count(Hedged::Started);
         *shared.stage.lock() = Stage::UnderWay(Box::new(Trip {
@@ -117,10 +118,12 @@ impl Plan {
         &self,
         place: &Place,
         upstream: &Upstream,
+        endpoint: &Endpoint,
     ) -> Result<(RequestHeader, Option<Arc<Credential>>)> {
         let mut head = outgoing::relayed(&self.client)?;
         outgoing::frame(&mut head, &self.client, place.length)?;
-        let credential = attempt::dress(upstream, &self.edits, place.length, &mut head)?;
+        let (endpoint, length) = (Some(endpoint), place.length);
+        let credential = attempt::dress(upstream, endpoint, &[], &self.edits, length, &mut head)?;
         Ok((head, credential))
     }
 
@@ -262,7 +265,14 @@ impl Plan {
                 let fault = fault.clone().unwrap_or_default();
                 match begun.session.response_header() {
                     Some(head) if attempt::verdict(head.status.as_u16()) != Verdict::Good => {
-                        attempt::heed(upstream, endpoint, &mut trip.flight, head, now);
+                        let source = Source {
+                            upstream,
+                            endpoint,
+                            credential: trip.credential.as_ref(),
+                        };
+                        // What it is refused for says nothing to the request's own attempts.
+                        let refusals = &mut Vec::new();
+                        attempt::heed(&source, refusals, &mut trip.flight, head, now);
                     }
                     _ => judge(Verdict::Bad, &fault),
                 }
