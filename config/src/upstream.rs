@@ -13,7 +13,7 @@ mod credential;
 mod endpoint;
 mod health;
 
-pub use balance::{Affinity, Balance};
+pub use balance::{Affinity, Balance, Prompt};
 pub use credential::{Credential, Kind as CredentialKind};
 pub use health::{Ejection, EjectionRules, ErrorRate, HealthCheck, Latency, Status};
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::Guard;
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use penstock_config::unit::Name;
 use penstock_config::upstream as config;
@@ -203,8 +204,8 @@ impl Upstream {
 
     /// What a request has in common with those that go to the same endpoint, if that
     /// matters here.
-    pub fn key(&self, head: &RequestHeader, exchange: &Exchange) -> Option<u64> {
-        affinity::key(self.affinity.as_ref()?, exchange, head)
+    pub fn key(&self, head: &RequestHeader, exchange: &Exchange, body: &[Bytes]) -> Option<u64> {
+        affinity::key(self.affinity.as_ref()?, exchange, head, body)
     }
 }
 

@@ -12,7 +12,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::edit::BodyEdit;
-use crate::json::{self, Field, ScanError, Scanner};
+use crate::json::{self, Field, Places, ScanError, Scanner};
 
 /// Facts about one request body. Those of a body that is not a JSON object, or of none,
 /// are [`Facts::default`].
@@ -50,6 +50,7 @@ pub struct Facts {
     pub depth: usize,
     pub(crate) model: Option<Field>,
     pub(crate) usage: UsagePlace,
+    pub(crate) places: Places,
 }
 
 /// Where to ask for a stream's usage.
@@ -82,6 +83,12 @@ impl Facts {
     /// The model that the body asks for.
     pub fn model(&self) -> Option<&str> {
         self.model.as_ref().map(Field::value)
+    }
+
+    /// The number that requests share for the same model whose prompts open alike in their
+    /// first `bytes` of text. `body` is what these facts are of. None without any text.
+    pub fn opening(&self, body: &[Bytes], model: Option<&str>, bytes: usize) -> Option<u64> {
+        self.places.key(body, model, bytes)
     }
 
     /// The change that gives the model another name; none if the body names no model.

@@ -12,10 +12,12 @@
 //! read differently would let a client use a model that it may not, or more tokens than
 //! it has. So it is refused instead of guessed at: a second field of a name that the
 //! chain acts on, one spelled in another case (Go's `encoding/json` takes `Model` for
-//! `model`), or one of another type than it must have. That is why every body is read
+//! `model`), or one of another type than it must have. Not so where a field only says which
+//! server is asked: `system` and `instructions`. That is why every body is read
 //! to its end.
 
 mod known;
+mod opening;
 mod scan;
 mod text;
 
@@ -26,6 +28,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+pub(crate) use opening::Places;
 pub use scan::Scanner;
 
 /// Deepest nesting of arrays and objects.

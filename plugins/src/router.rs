@@ -46,7 +46,7 @@ pub(crate) struct Sticky {
 
 impl Router for Sticky {
     fn target(&self, exchange: &Exchange, head: &request::Parts) -> &Target {
-        match affinity::key(&self.by, exchange, head) {
+        match affinity::key(&self.by, exchange, head, &[]) {
             Some(key) => self.keyed.pick(key),
             None => self.turns.pick(),
         }

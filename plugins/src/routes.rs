@@ -22,7 +22,8 @@ use std::sync::Arc;
 use http::request;
 use penstock_config::route::{self, Retry};
 use penstock_config::unit::{Duration, ModelName, Name};
-use penstock_config::{Config, Plugin};
+use penstock_config::upstream::Affinity;
+use penstock_config::{Config, Plugin, Upstream};
 
 use crate::build::{BuildError, Cause, Materials, PluginError};
 use crate::chain::{Chain, ChainBuilder};
@@ -75,7 +76,7 @@ impl RouteTable {
                 errors.extend(failed.into_iter().map(|failed| plugin_error(None, failed)));
                 ChainBuilder::new(config)
             });
-        let upstreams: Vec<&Name> = config.upstreams.keys().collect();
+        let upstreams: Vec<_> = config.upstreams.iter().collect();
         let plain = Arc::new(global.for_route().build());
         let by_model = config
             .routes
@@ -185,7 +186,7 @@ pub struct Route {
     retry: Retry,
     deadline: Option<Duration>,
     shadow: Option<Target>,
-    needs_model: bool,
+    needs_facts: bool,
 }
 
 impl Route {
@@ -193,7 +194,7 @@ impl Route {
         index: usize,
         route: &route::Route,
         chain: Arc<Chain>,
-        upstreams: &[&Name],
+        upstreams: &[(&Name, &Upstream)],
         shared: &Shared,
     ) -> Result<Self, Vec<BuildError>> {
         let refuse = |cause| {
@@ -211,11 +212,11 @@ impl Route {
         let shadow = shadow
             .map(|to| built(&to.upstream, &to.model))
             .transpose()?;
-        let renames = split
+        let needs_facts = split
             .targets()
             .chain(&fallback)
             .chain(&shadow)
-            .any(|target| target.model.is_some());
+            .any(|target| target.model.is_some() || goes_by_prompt(target, upstreams));
         Ok(Self {
             name: Arc::new(route.name.clone()),
             index,
@@ -226,7 +227,7 @@ impl Route {
             retry: route.retry.clone(),
             deadline: route.deadline,
             shadow,
-            needs_model: renames || !route.matches.models.is_empty(),
+            needs_facts: needs_facts || !route.matches.models.is_empty(),
         })
     }
 
@@ -281,16 +282,16 @@ impl Route {
         self.attempts
     }
 
-    /// Whether the body's `model` must be found: the route is chosen by it, or a
-    /// target replaces it.
-    pub fn needs_model(&self) -> bool {
-        self.needs_model
+    /// Whether the body must be looked into: the route is chosen by its `model`, or a target
+    /// replaces it, or an endpoint is chosen by its prompt.
+    pub fn needs_facts(&self) -> bool {
+        self.needs_facts
     }
 
     /// Whether the body must be read whole before it is sent anywhere: for its
-    /// model, for a body filter or for the cache.
+    /// model or its prompt, for a body filter or for the cache.
     pub fn needs_body(&self) -> bool {
-        self.needs_model || self.chain.needs_body()
+        self.needs_facts || self.chain.needs_body()
     }
 }
 
@@ -304,7 +305,7 @@ impl fmt::Debug for Route {
 /// shares are exact over any number of reloads.
 fn split(
     route: &route::Route,
-    upstreams: &[&Name],
+    upstreams: &[(&Name, &Upstream)],
     shared: &Shared,
 ) -> Result<Distribution<Target>, Cause> {
     let targets = route.split.iter().map(|share| {
@@ -342,15 +343,23 @@ fn router(route: &route::Route, turns: Distribution<Target>) -> Result<Box<dyn R
 fn target(
     upstream: &Name,
     model: Option<&ModelName>,
-    upstreams: &[&Name],
+    upstreams: &[(&Name, &Upstream)],
 ) -> Result<Target, Cause> {
     let place = upstreams
-        .binary_search(&upstream)
+        .binary_search_by(|(name, _)| (*name).cmp(upstream))
         .map_err(|_| Cause::UnknownUpstream(upstream.clone()))?;
     Ok(Target {
         upstream: UpstreamId(place),
         model: model.cloned(),
     })
+}
+
+/// Whether the endpoints of a target are chosen by the prompt.
+fn goes_by_prompt(target: &Target, upstreams: &[(&Name, &Upstream)]) -> bool {
+    let UpstreamId(place) = target.upstream;
+    let upstream = upstreams.get(place);
+    let affinity = upstream.and_then(|(_, upstream)| upstream.affinity.as_ref());
+    matches!(affinity, Some(Affinity::Prompt(_)))
 }
 
 /// The chain of a route that has plugins of its own.

@@ -212,6 +212,22 @@ routes:
 }
 
 #[test]
+fn openings_of_prompts_allocate_nothing() {
+    let text = format!(
+        r#"{{"model":"m","system":"\u00e4{}","messages":[{{"role":"user","content":"Hi"}}]}}"#,
+        "long ".repeat(100)
+    );
+    let facts = Facts::of(text.as_bytes()).unwrap();
+    let body = [Bytes::from(text)];
+    for bytes in [64, 1024] {
+        let mut key = None;
+        let counted = measure(|| key = facts.opening(&body, facts.model(), bytes));
+        assert!(key.is_some());
+        assert_eq!(counted.count_total, 0, "allocations");
+    }
+}
+
+#[test]
 fn finding_the_slow_allocates_nothing() {
     let mut rules = Rules {
         failures: NonZeroU32::new(5),

@@ -28,8 +28,24 @@ fn what_makes_no_sense_of_a_choice_is_refused_at_its_place() {
             "f:5:15: exactly one of the keys",
         ),
         ("    balance: hash\n    affinity: address\n", "f:5:15:"),
+        (
+            "    balance: hash\n    affinity: { prompt: { bytes: 8 } }\n",
+            "f:5:34: `8` is out of range",
+        ),
         ("    balance: random\n", "f:4:14:"),
         ("    slow_start: 5\n", "f:4:17:"),
+    ] {
+        let told = refused(upstream);
+        assert!(told.contains(wanted), "{upstream}{told}");
+    }
+    let text = "upstreams:\n  a:\n    endpoints: [{ address: \"h:1\", max_requests: 0 }]\n";
+    let told = parse(text).unwrap_err().render("f", text);
+    assert!(told.contains("`0` is out of range"), "{told}");
+}
+
+#[test]
+fn what_makes_no_sense_of_health_is_refused_at_its_place() {
+    for (upstream, wanted) in [
         (
             "    ejection: never\n",
             "f:4:15: `never` is neither `off` nor",
@@ -78,9 +94,6 @@ fn what_makes_no_sense_of_a_choice_is_refused_at_its_place() {
         let told = refused(upstream);
         assert!(told.contains(wanted), "{upstream}{told}");
     }
-    let text = "upstreams:\n  a:\n    endpoints: [{ address: \"h:1\", max_requests: 0 }]\n";
-    let told = parse(text).unwrap_err().render("f", text);
-    assert!(told.contains("`0` is out of range"), "{told}");
 }
 
 #[test]

@@ -241,14 +241,16 @@ impl Place {
     fn next(ctx: &Context, session: &Session) -> Option<Place> {
         let (fallback, target) = target::fallbacks(ctx).next()?;
         let upstream = ctx.generation.upstream(target.upstream)?;
-        let body = ctx.body.as_ref();
-        let body = body.map(|body| body.copy(&edits::of_body(ctx, target)));
+        let client = ctx.body.as_ref();
+        let sent = client.map(Body::pieces).unwrap_or_default();
+        let key = upstream.key(session.req_header(), &ctx.exchange, sent);
+        let body = client.map(|body| body.copy(&edits::of_body(ctx, target)));
         Some(Place {
             fallback: Some(fallback),
             upstream: target.upstream,
             pieces: body.as_ref().map(Body::pieces).unwrap_or_default().into(),
             length: body.as_ref().map(Body::len),
-            key: upstream.key(session.req_header(), &ctx.exchange),
+            key,
             tried: Vec::new(),
         })
     }

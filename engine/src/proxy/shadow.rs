@@ -73,9 +73,10 @@ impl Shadow {
         let place = shadows.place().ok_or(ShadowOutcome::NoPlace)?;
         let upstream = ctx.generation.upstream(shadows.target.upstream);
         let upstream = upstream.ok_or(ShadowOutcome::Unavailable)?;
+        let sent = ctx.body.as_ref().map(Body::pieces).unwrap_or_default();
         let ask = Ask {
             now: clock::now(),
-            key: upstream.key(client, &ctx.exchange),
+            key: upstream.key(client, &ctx.exchange, sent),
             tried: &[],
         };
         let pool = upstream.pool();

@@ -16,6 +16,7 @@ use penstock_plugins::balance::Ask;
 use penstock_plugins::{Target, UpstreamId};
 use pingora_proxy::Session;
 
+use super::body::Body;
 use super::context::Context;
 use super::{credentials, edits, replay};
 use crate::retries::Retries;
@@ -75,8 +76,9 @@ pub(super) fn fall_back(session: &mut Session, ctx: &mut Context, place: usize) 
 /// Makes the body what the target's upstream is to get.
 fn aim(session: &mut Session, ctx: &mut Context, target: Target) {
     let upstream = ctx.generation.upstream(target.upstream);
+    let body = ctx.body.as_ref().map(Body::pieces).unwrap_or_default();
     ctx.attempts.key =
-        upstream.and_then(|upstream| upstream.key(session.req_header(), &ctx.exchange));
+        upstream.and_then(|upstream| upstream.key(session.req_header(), &ctx.exchange, body));
     if let Some(mut body) = ctx.body.take() {
         let edits = edits::of_body(ctx, &target);
         let route = ctx.route();

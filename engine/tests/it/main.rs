@@ -71,6 +71,7 @@ mod jwt;
 mod limits;
 mod limits_chain;
 mod models;
+mod prompt_affinity;
 mod protocols;
 mod reload;
 mod retry;

@@ -199,6 +199,45 @@ fn a_key_stays_and_moves_only_with_its_endpoint() {
 }
 
 #[test]
+fn few_prompts_move_when_an_endpoint_goes() {
+    const PROMPTS: usize = 10_000;
+    let key = |company: usize| {
+        let body = format!(
+            r#"{{"model":"m","messages":[{{"role":"system","content":"You answer for company {company}."}}]}}"#
+        );
+        let facts = crate::Facts::of(body.as_bytes()).unwrap();
+        facts.opening(&[body.into()], facts.model(), 1024)
+    };
+    let keys: Vec<_> = (0..PROMPTS).map(key).collect();
+    for n in [2, 3, 5, 10, 50] {
+        // As the proxy knows them, by their addresses.
+        let homes = |endpoints: std::ops::Range<usize>| {
+            let members = endpoints.map(|endpoint| Member {
+                seed: hash(format!("10.0.0.{endpoint}:8000").as_bytes()),
+                ..member(endpoint, 1)
+            });
+            let pool = Pool::new(settings(Policy::Hash), members).unwrap();
+            let homes = keys.iter().map(|key| {
+                let ask = Ask {
+                    key: *key,
+                    ..ask(NOW)
+                };
+                enter(&pool, ask).0
+            });
+            homes.collect::<Vec<_>>()
+        };
+        let (before, after) = (homes(0..n), homes(1..n));
+        let pairs = || before.iter().zip(&after);
+        let moved = pairs().filter(|(was, is)| was != is).count();
+        assert!(
+            moved <= PROMPTS / n + PROMPTS / 50,
+            "{moved} of {n} endpoints' moved"
+        );
+        assert!(pairs().all(|(was, is)| was == is || *was == 0));
+    }
+}
+
+#[test]
 fn without_a_key_a_hash_takes_turns() {
     let counts = counts(&pool(Policy::Hash, &[1, 1]), 1_000, NOW);
     assert!(counts[&0].abs_diff(500) < 5, "{counts:?}");

@@ -23,6 +23,8 @@ pub(super) enum Known {
     Prompt,
     Tools,
     Functions,
+    System,
+    Instructions,
 }
 
 impl Known {
@@ -41,6 +43,8 @@ impl Known {
         Self::Prompt,
         Self::Tools,
         Self::Functions,
+        Self::System,
+        Self::Instructions,
     ];
 
     /// Those of `stream_options`.
@@ -62,6 +66,8 @@ impl Known {
             Self::Prompt => "prompt",
             Self::Tools => "tools",
             Self::Functions => "functions",
+            Self::System => "system",
+            Self::Instructions => "instructions",
         }
     }
 
@@ -75,6 +81,7 @@ impl Known {
             Self::MaxTokens | Self::MaxCompletionTokens | Self::MaxOutputTokens => Some("a number"),
             Self::N | Self::BestOf => Some("a number"),
             Self::Messages | Self::Input | Self::Prompt | Self::Tools | Self::Functions => None,
+            Self::System | Self::Instructions => None,
         }
     }
 
@@ -87,6 +94,12 @@ impl Known {
             Self::StreamOptions => matches!(byte, b'{' | b'n'),
             _ => self.wanted().is_none() || matches!(byte, b'-' | b'0'..=b'9' | b'n'),
         }
+    }
+
+    /// Whether servers may read a body as they like that has two of it or another spelling:
+    /// it only says which of them are asked.
+    fn is_lax(self) -> bool {
+        matches!(self, Self::System | Self::Instructions)
     }
 
     fn mistyped(self) -> Fault {
@@ -156,7 +169,7 @@ impl Findings {
         }
         if let Some(field) = self.awaited {
             let bit = 1 << field as u16;
-            if self.seen & bit != 0 {
+            if self.seen & bit != 0 && !field.is_lax() {
                 return Err(Fault::Duplicate(field.name()));
             }
             self.seen |= bit;
@@ -175,10 +188,27 @@ impl Findings {
         let awaited = self.awaited.take();
         match awaited {
             Some(field) if !field.may_begin_with(byte) => return Err(field.mistyped()),
-            Some(_) => self.start = at,
+            Some(field) => {
+                self.start = at;
+                self.place(field, at);
+            }
             None => self.count(byte, depth == 2 && !in_object),
         }
         Ok(awaited)
+    }
+
+    /// Notes where the value of a field begins that is part of a prompt.
+    fn place(&mut self, field: Known, at: usize) {
+        let places = &mut self.facts.places;
+        let place = match field {
+            Known::System => &mut places.system,
+            Known::Instructions => &mut places.instructions,
+            Known::Messages => &mut places.messages,
+            Known::Input => &mut places.input,
+            Known::Prompt => &mut places.prompt,
+            _ => return,
+        };
+        place.get_or_insert(at);
     }
 
     /// Counts a value below the outermost object; `element`, of a list that is the
@@ -284,7 +314,7 @@ impl Key {
             if key == field.name().as_bytes() {
                 return Ok(Some(*field));
             }
-            if folds_to(key, field.name()) {
+            if !field.is_lax() && folds_to(key, field.name()) {
                 return Err(Fault::Misspelled(field.name()));
             }
         }

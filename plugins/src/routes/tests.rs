@@ -338,7 +338,7 @@ fn a_route_knows_its_upstreams_and_what_it_needs() {
     .unwrap();
     let needs: Vec<_> = table
         .iter()
-        .map(|r| (r.name().as_str(), r.needs_model()))
+        .map(|r| (r.name().as_str(), r.needs_facts()))
         .collect();
     assert_eq!(
         needs,

@@ -6,6 +6,7 @@ use crate::located::found::Found;
 use crate::located::tree::Node;
 use crate::route::{Match, PathMatch, Route};
 use crate::unit::{Name, shown};
+use crate::upstream::Affinity;
 
 pub(super) fn check(routes: &[Route], root: &Node<'_>, found: &mut Found) {
     let nodes = || root.get("routes").into_iter().flat_map(Node::items);
@@ -31,6 +32,7 @@ pub(super) fn check(routes: &[Route], root: &Node<'_>, found: &mut Found) {
         }
         targets(route, node, &upstreams, found);
         fallback(route, node, found);
+        sticky(route, node, found);
         if let (Some(shadow), Some(node)) = (&route.shadow, node.get("shadow")) {
             refers(&shadow.upstream, node, &upstreams, found);
         }
@@ -50,6 +52,15 @@ fn headers(node: &Node<'_>, found: &mut Found) {
             );
             found.at(key.mark, message, None);
         }
+    }
+}
+
+/// A split knows nothing of prompts: what it keeps apart is not what servers keep.
+fn sticky(route: &Route, node: &Node<'_>, found: &mut Found) {
+    if let (Some(Affinity::Prompt(_)), Some(node)) = (&route.sticky, node.get("sticky")) {
+        let message = "`prompt` chooses among the endpoints of an upstream, not among targets";
+        let hint = "write `balance: hash` and `affinity: { prompt: {} }` in the upstream";
+        found.at(node.heading, message, Some(hint.to_owned()));
     }
 }
 

@@ -70,7 +70,7 @@ fn affinity(upstream: &Upstream, node: &Node<'_>, found: &mut Found) {
     match (node.get("balance"), node.get("affinity")) {
         (Some(balance), None) if hashes && !node.has_dropped("affinity") => {
             let message = "`hash` needs `affinity`: what requests have in common that go to the same endpoint";
-            let hint = "add `affinity: { header: x-session-id }` or `affinity: consumer`";
+            let hint = "add `affinity: { header: x-session-id }`, `affinity: consumer` or `affinity: { prompt: {} }`";
             found.at(balance.mark, message, Some(hint.to_owned()));
         }
         (_, Some(affinity)) if !hashes && !node.has_dropped("balance") => {

@@ -214,6 +214,10 @@ fn sticky_splits() {
         &[(6, 13, "`header: NAME`, `consumer`")],
     );
     expect(&sticky("{ header: 'a b' }", ""), &[(6, 23, "a b")]);
+    expect(
+        &sticky("{ prompt: {} }", ""),
+        &[(6, 5, "chooses among the endpoints of an upstream")],
+    );
     for by in ["consumer", "tenant", "{ claim: plan }"] {
         let alone = sticky(by, "");
         expect(&alone, &[(6, 5, "where nothing says who asks")]);
