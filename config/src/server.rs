@@ -54,6 +54,8 @@ pub struct Server {
     pub log: Log,
     /// Bounds on what clients may ask for.
     pub limits: Limits,
+    /// How paths are brought into one spelling before a route is looked for.
+    pub paths: Paths,
     /// Memory for answers that are given again. Used by the `cache` plugin only.
     pub cache: CacheMemory,
     /// Sizes of each worker's ring. Used by the `io_uring` transport only.
@@ -193,6 +195,19 @@ pub struct Limits {
     /// at most `1GiB`.
     #[serde(deserialize_with = "field::size_within::<_, 1, { 1 << 30 }>")]
     pub request_body: Size,
+    /// Longest target of a request, path and query; a longer one is answered with 414.
+    /// Default: `8KiB` (RFC 9110 section 4.1 asks for 8000 bytes), `256B` to `64KiB`.
+    #[serde(deserialize_with = "field::size_within::<_, 256, { 64 << 10 }>")]
+    pub request_target: Size,
+    /// Longest head of a request: its first line and all of its headers. A longer one is
+    /// answered with 431. Default: `64KiB`, `1KiB` to `1000KiB`. In HTTP/2 it bounds the
+    /// headers as RFC 9113 section 6.5.2 counts them.
+    #[serde(deserialize_with = "field::size_within::<_, 1024, { 1000 << 10 }>")]
+    pub request_head: Size,
+    /// Headers that a request may have; more are answered with 431. Default: 128, 8 to 256.
+    #[serde(deserialize_with = "field::within::<_, _, 8, 256>")]
+    #[schemars(range(min = 8, max = 256))]
+    pub request_fields: u16,
     /// Client connections that a worker holds at once; past it the worker accepts
     /// no more until one closes. Default: 65536, at
     /// least 1, at most 1000000.
@@ -222,6 +237,35 @@ pub struct Limits {
     #[serde(deserialize_with = "field::within::<_, _, 2, 1024>")]
     #[schemars(range(min = 2, max = 1024))]
     pub generations: u32,
+}
+
+/// How paths are brought into one spelling (RFC 3986 section 6.2.2), once, before a route is
+/// looked for: letters, digits and `-._~` are not escaped, other escapes are in upper case,
+/// and `.` and `..` are resolved. That path is matched, logged and sent upstream. One with an
+/// escape that is none, with a NUL, or that leaves its root is refused with 400.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Paths {
+    /// Whether several slashes in a row are one. Default: `true`. Without it, `/v1//x` is not
+    /// matched by a route for `/v1/x`, and is sent as it is.
+    pub merge_slashes: bool,
+    /// What becomes of `%2F` and `%5C` in a path: to some servers they separate segments.
+    /// Default: `refuse`.
+    pub escaped_separators: EscapedSeparators,
+}
+
+/// What becomes of `%2F` and `%5C` in a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EscapedSeparators {
+    /// The request is refused with 400.
+    #[default]
+    Refuse,
+    /// Both become `/`, in what is matched and in what is sent.
+    Unescape,
+    /// They are sent on as part of a segment, as names with slashes need it: model ARNs,
+    /// projects in groups. With them, `.` and `..` are refused.
+    Keep,
 }
 
 /// Memory for answers that are given again.
@@ -281,6 +325,7 @@ impl Default for Server {
             dns: Dns::default(),
             log: Log::default(),
             limits: Limits::default(),
+            paths: Paths::default(),
             cache: CacheMemory::default(),
             io_uring: IoUring::default(),
         }
@@ -314,6 +359,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_body: Size::kib(16 * 1024),
+            request_target: Size::kib(8),
+            request_head: Size::kib(64),
+            request_fields: 128,
             connections: 65_536,
             keepalive_timeout: Duration::seconds(60),
             read_timeout: Duration::seconds(60),
@@ -321,6 +369,15 @@ impl Default for Limits {
             http2_streams: 256,
             upstream_idle_connections: 1024,
             generations: 16,
+        }
+    }
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            merge_slashes: true,
+            escaped_separators: EscapedSeparators::default(),
         }
     }
 }

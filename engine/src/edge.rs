@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora_core::listeners::tls::Acceptor as TlsAcceptor;
@@ -10,16 +10,21 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{ALPN, IO, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing::debug;
 
 use crate::handover::Connector;
-use crate::proxy::Proxy;
-use crate::telemetry::Held;
+use crate::live::Live;
+use crate::proxy::{self, Proxy};
+use crate::strict::Limits;
+use crate::telemetry::{Held, Telemetry};
 use crate::transport::{Accepted, EpollStream, RingStream};
 
 mod downstream;
+mod requests;
 
 pub use downstream::Downstream;
+pub use requests::{Refused, Requests};
 
 /// Longest wait for a TLS handshake.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
@@ -31,6 +36,10 @@ const FIRST_BYTES_WAIT: Duration = Duration::from_secs(1);
 /// How long an idle connection is kept when the proxy drains: its client knows nothing of
 /// that, and a request may be on the way.
 const LAST_REQUEST_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a client that was refused may go on sending before its connection is closed,
+/// so that closing does not destroy the answer on its way.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The proxy as a worker runs it.
 pub type Engine = HttpProxy<Proxy, Connector>;
@@ -48,6 +57,12 @@ pub struct Terms {
     pub read_timeout: Duration,
     /// Longest wait for the client to take bytes.
     pub write_timeout: Duration,
+    /// Bounds on heads of HTTP/1 requests.
+    pub heads: Limits,
+    /// The generation in force, for requests that are refused before they have one.
+    pub live: Arc<Live>,
+    /// Where those are counted.
+    pub telemetry: Arc<Telemetry>,
 }
 
 /// Serves a connection until it ends.
@@ -135,40 +150,78 @@ async fn draining(shutdown: &mut ShutdownWatch, wait: Duration) {
 /// Requests one after the other, until either side closes.
 ///
 /// Pingora's own loop would keep the state of a whole request alive, a head buffer and
-/// several kilobytes of future, while a connection is idle. Here an idle connection on a
-/// ring waits with nothing but its socket.
+/// several kilobytes of future, while a connection is idle. Here an idle connection waits
+/// with nothing but its socket, and Pingora gets a request whose head was checked.
 async fn serve_http1(
     engine: Arc<Engine>,
     stream: Stream,
     terms: &Terms,
     mut shutdown: ShutdownWatch,
 ) {
-    let mut next = Some((stream, None));
+    let mut requests = Box::new(Requests::new(stream));
+    let mut settings = None;
     // The first request's first bytes are here already.
     let mut idle = false;
-    while let Some((stream, settings)) = next.take() {
-        let plain = idle.then(|| Plain::of(&stream)).flatten();
-        // How long reading the head may wait: not for its beginning, if that is here.
-        let head_wait = if idle && plain.is_none() {
-            terms.keepalive
-        } else {
-            terms.read_timeout
-        };
-        if let Some(plain) = plain {
-            let readable = pingora_timeout::timeout(terms.keepalive, plain.readable());
+    loop {
+        if idle && !requests.has_begun() {
+            let arrived = pingora_timeout::timeout(terms.keepalive, arrives(&mut requests));
             tokio::select! {
                 biased;
-                arrived = readable => if !matches!(arrived, Ok(Ok(()))) { return },
+                arrived = arrived => if !matches!(arrived, Ok(Ok(()))) { return },
                 () = draining(&mut shutdown, LAST_REQUEST_WAIT) => return,
             }
         }
-        let session = session(stream, settings, head_wait, terms);
-        next = engine
-            .process_new_http(session, &shutdown)
-            .await
-            .map(|reused| reused.consume());
-        idle = true;
+        match requests.next(&terms.heads, terms.read_timeout).await {
+            Ok(Ok(())) => {}
+            Ok(Err(refused)) => return refuse(requests, &refused, terms).await,
+            Err(error) => return debug!(%error, "connection ended before a request"),
+        }
+        let session = session(requests, settings, terms);
+        let Some(reused) = engine.process_new_http(session, &shutdown).await else {
+            return;
+        };
+        let (stream, kept) = reused.consume();
+        let Ok(same) = stream.into_any().downcast() else {
+            return;
+        };
+        (requests, settings, idle) = (same, kept, true);
     }
+}
+
+/// Waits for the beginning of the next request, as far as possible without memory for it.
+async fn arrives(requests: &mut Requests) -> io::Result<()> {
+    match Plain::of(requests.stream()) {
+        Some(plain) => plain.readable().await,
+        None => requests.read_ahead().await,
+    }
+}
+
+/// Answers a request that broke a rule, and closes.
+async fn refuse(mut requests: Box<Requests>, refused: &Refused, terms: &Terms) {
+    let started = Instant::now();
+    let digest = requests.stream().get_socket_digest();
+    let client = digest
+        .as_ref()
+        .and_then(|digest| digest.peer_addr()?.as_inet().map(|address| address.ip()));
+    let answer = proxy::refuse_unread(&terms.live, &terms.telemetry, refused, client, started);
+    let telling = async {
+        requests.write_all(&answer).await?;
+        requests.flush().await?;
+        requests.shutdown().await
+    };
+    match pingora_timeout::timeout(terms.write_timeout, telling).await {
+        Ok(Ok(())) => {}
+        // A client that does not listen has nothing to hear.
+        Ok(Err(_)) | Err(_) => return,
+    }
+    // What is unread at the close would reset the connection.
+    let _ = pingora_timeout::timeout(LINGER, read_away(&mut requests)).await;
+}
+
+async fn read_away(requests: &mut Requests) {
+    requests.give_up();
+    let mut room = [0; 512];
+    while requests.read(&mut room).await.is_ok_and(|read| read > 0) {}
 }
 
 /// A cleartext connection, which can be waited for without the state of a request.
@@ -197,18 +250,17 @@ impl<'s> Plain<'s> {
 
 /// A session for the next request, as Pingora wants it.
 fn session(
-    stream: Stream,
+    requests: Box<Requests>,
     settings: Option<HttpPersistentSettings>,
-    head_wait: Duration,
     terms: &Terms,
 ) -> ServerSession {
-    let mut session = ServerSession::new_http1(stream);
+    let mut session = ServerSession::new_http1(requests);
     if let Some(settings) = settings {
         settings.apply_to_session(&mut session);
     }
     // After the settings of the request before: those are what its client asked for, which
     // is as a rule for ever.
-    session.set_keepalive(Some(whole_seconds(head_wait)));
+    session.set_keepalive(Some(whole_seconds(terms.read_timeout)));
     session.set_read_timeout(Some(terms.read_timeout));
     session.set_write_timeout(Some(terms.write_timeout));
     session

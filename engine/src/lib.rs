@@ -1,8 +1,9 @@
 //! Penstock: an edge proxy for inference traffic, on Pingora and io_uring.
 //!
 //! The binary is a thin shell around this library. A request's way: [`worker`] accepts its
-//! connection, [`edge`] serves it, [`proxy`] is what Pingora calls for each request, which
-//! takes the [`generation`] in force from [`live`] and keeps it to its end.
+//! connection, [`edge`] serves it and holds its bytes against the rules of [`strict`],
+//! [`proxy`] is what Pingora calls for each request, which takes the [`generation`] in force
+//! from [`live`] and keeps it to its end.
 #![forbid(unsafe_code)]
 
 pub mod admin;
@@ -29,6 +30,7 @@ pub mod proxy;
 pub mod retries;
 pub mod server;
 pub mod shadows;
+pub mod strict;
 pub mod telemetry;
 pub mod tls;
 pub mod transport;

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use crate::connections::Connections;
 use crate::handover::Handover;
 use crate::live::Live;
+use crate::strict::Paths;
 use crate::telemetry::Telemetry;
 
 mod answer;
@@ -38,12 +39,14 @@ mod request;
 mod respond;
 mod shadow;
 mod stored;
+mod strict;
 mod target;
 mod tried;
 mod unavailable;
 
 pub use attempt::TRIES_MAX;
 pub use context::Context;
+pub(crate) use strict::refuse_unread;
 
 /// The proxy's logic, shared by the requests of a worker.
 pub struct Proxy {
@@ -53,12 +56,18 @@ pub struct Proxy {
     connections: Arc<Connections>,
     /// Where it leaves what Pingora is to go on with.
     handover: Handover,
+    paths: Paths,
+    target_max: usize,
 }
 
 impl Proxy {
     /// A proxy that serves the generation in force.
     pub fn new(live: Arc<Live>, telemetry: Arc<Telemetry>, handover: Handover) -> Self {
+        let server = live.server();
+        let target_max = server.limits.request_target.bytes();
         Proxy {
+            paths: Paths::from(&server.paths),
+            target_max: usize::try_from(target_max).unwrap_or(usize::MAX),
             live,
             telemetry,
             connections: Arc::default(),
@@ -191,6 +200,7 @@ impl ProxyHttp for Proxy {
         error: &Error,
         ctx: &mut Context,
     ) -> FailToProxy {
+        strict::note(self, error, ctx);
         answer::failure(session, error, ctx).await
     }
 

@@ -31,6 +31,7 @@ mod upstreams;
 use crate::clock;
 use crate::drains::Drained;
 use crate::hedges::Hedged;
+use crate::strict::Rule;
 use answers::Answers;
 use credentials::Credentials;
 use endpoints::Endpoints;
@@ -73,6 +74,7 @@ pub struct Telemetry {
     pub limit_reached: IntCounterVec,
     /// Accepts that failed.
     pub accept_errors: IntCounter,
+    rules_broken: IntCounterVec,
     /// Requests that no route matched.
     pub unmatched: RouteMetrics,
     /// The generation that serves.
@@ -126,6 +128,7 @@ impl Telemetry {
                 &["limit"],
             )?,
             accept_errors: families.counter("accept_errors_total", "Accepts that failed")?,
+            rules_broken: rules_broken(&families)?,
             unmatched,
             generation: families
                 .gauge("generation", "Generation of the configuration that serves")?,
@@ -210,6 +213,12 @@ impl Telemetry {
         self.upstreams.forget_gone();
     }
 
+    /// Counts a request that broke a rule.
+    pub fn count_rule(&self, rule: Rule) {
+        let labels = &[rule.as_str()];
+        self.rules_broken.with_label_values(labels).inc();
+    }
+
     /// How often names of endpoints were looked up again with this result.
     pub fn name_lookups(&self, result: &str) -> IntCounter {
         self.name_lookups.with_label_values(&[result])
@@ -260,6 +269,16 @@ impl Telemetry {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
     }
+}
+
+/// Each rule is shown from the start, so that an alert sees the first request that breaks it.
+fn rules_broken(families: &Families<'_>) -> prometheus::Result<IntCounterVec> {
+    let help = "Requests refused since they could be read in two ways, by the rule they break";
+    let rules = families.counters("rules_broken_total", help, &["rule"])?;
+    for rule in Rule::ALL {
+        rules.with_label_values(&[rule.as_str()]);
+    }
+    Ok(rules)
 }
 
 /// Counts something as there for as long as it lives.

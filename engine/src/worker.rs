@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use penstock_config::server::Batching;
-use pingora_core::apps::HttpServerApp;
+use penstock_config::server::{self, Batching};
+use penstock_config::unit::Size;
 use pingora_core::protocols::http::v2::server::default_h2_options;
 use pingora_core::server::configuration::ServerConf;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -20,11 +20,9 @@ use crate::handout;
 use crate::handover::{Connector, Handover};
 use crate::live::Live;
 use crate::proxy::Proxy;
+use crate::strict;
 use crate::telemetry::{Held, Telemetry};
 use crate::transport::{Acceptor, Transport};
-
-/// How long idle connections with TLS are kept when the proxy drains.
-const IDLE_TLS_WAIT: Duration = Duration::from_secs(3);
 
 /// Wait after an accept that failed: its cause, most likely a lack of descriptors, lasts.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -189,6 +187,7 @@ async fn engine(common: &Common) -> io::Result<Engine> {
     let mut engine = handout::proxy(&Arc::new(conf), logic, connector).await?;
     let mut http2 = default_h2_options();
     http2.max_concurrent_streams(limits.http2_streams);
+    http2.max_header_list_size(u32::try_from(limits.request_head.bytes()).unwrap_or(u32::MAX));
     engine.h2_options = Some(http2);
     Ok(engine)
 }
@@ -221,13 +220,7 @@ async fn serve(engine: &Arc<Engine>, acceptors: Vec<(usize, Acceptor, Arc<()>)>,
     while doors.join_next().await.is_some() {}
     closing.send_replace(true);
     common.live.drain();
-    // Connections close by themselves after their last requests. This closes those that
-    // wait in Pingora: idle ones with TLS. At once it would reset requests on their way.
-    tokio::select! {
-        () = tokio::time::sleep(IDLE_TLS_WAIT) => {}
-        _ = stage.wait_for(|stage| *stage >= Stage::Stopping) => {}
-    }
-    engine.http_cleanup().await;
+    // Connections close by themselves after their last requests.
     let _ = stage.wait_for(|stage| *stage >= Stage::Stopping).await;
 }
 
@@ -292,6 +285,15 @@ async fn accept(
     }
 }
 
+fn head_limits(limits: &server::Limits) -> strict::Limits {
+    let size = |size: Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
+    strict::Limits {
+        target: size(limits.request_target),
+        head: size(limits.request_head),
+        fields: usize::from(limits.request_fields),
+    }
+}
+
 fn terms(listener: usize, common: &Common) -> Terms {
     let server = common.live.server();
     let tls = common.live.load().acceptor(listener);
@@ -305,5 +307,8 @@ fn terms(listener: usize, common: &Common) -> Terms {
         keepalive: server.limits.keepalive_timeout.get(),
         read_timeout: server.limits.read_timeout.get(),
         write_timeout: server.limits.write_timeout.get(),
+        heads: head_limits(&server.limits),
+        live: common.live.clone(),
+        telemetry: common.telemetry.clone(),
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Write};
 
 use penstock_config::route::{Drain, Hedge, HedgeAfter, Match, PathMatch};
+use penstock_config::server::{EscapedSeparators, Paths};
 use penstock_config::upstream::{self as config, Ejection, Protocol, Verify};
 use penstock_plugins::chain::Entry;
 use penstock_plugins::{Chain, Route, Target};
@@ -24,6 +25,7 @@ struct Explained<'g>(&'g Generation);
 impl Display for Explained<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let generation = self.0;
+        paths(f, &generation.config.server.paths)?;
         for (route, written) in generation.routes.iter().zip(&generation.config.routes) {
             writeln!(f, "route `{}`", route.name())?;
             writeln!(f, "  matches {}", Matched(&written.matches))?;
@@ -72,6 +74,19 @@ impl Display for Explained<'_> {
         }
         Ok(())
     }
+}
+
+fn paths(f: &mut fmt::Formatter<'_>, paths: &Paths) -> fmt::Result {
+    let slashes = match paths.merge_slashes {
+        true => "several slashes are one",
+        false => "several slashes stay",
+    };
+    let separators = match paths.escaped_separators {
+        EscapedSeparators::Refuse => "refused",
+        EscapedSeparators::Unescape => "slashes",
+        EscapedSeparators::Keep => "parts of a segment",
+    };
+    writeln!(f, "paths: {slashes}; %2F and %5C are {separators}")
 }
 
 fn chain(f: &mut fmt::Formatter<'_>, chain: &Chain) -> fmt::Result {

@@ -122,7 +122,7 @@ fn log(session: &Session, ctx: &Context, outcome: Outcome, duration: Duration) {
     }
 }
 
-fn millis(duration: Duration) -> f64 {
+pub(super) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 

@@ -17,7 +17,7 @@ use pingora_proxy::Session;
 
 use super::body::{self, Body, ReadError};
 use super::context::Context;
-use super::{Proxy, respond, shadow, stored, target};
+use super::{Proxy, respond, shadow, stored, strict, target};
 
 /// Why a request goes no further.
 enum Stop {
@@ -39,6 +39,7 @@ pub(super) async fn admit(proxy: &Proxy, session: &mut Session, ctx: &mut Contex
         .client_addr()
         .and_then(|address| address.as_inet())
         .map(|address| address.ip());
+    let normalised = strict::normalise(proxy, session);
     ctx.exchange = Exchange::new(Arrival {
         client,
         dialect: Dialect::of(session.req_header().uri.path()),
@@ -46,6 +47,12 @@ pub(super) async fn admit(proxy: &Proxy, session: &mut Session, ctx: &mut Contex
     });
     if proxy.live.is_draining() {
         session.set_keepalive(None);
+    }
+    if let Err(rule) = normalised {
+        proxy.telemetry.count_rule(rule);
+        session.set_keepalive(None);
+        respond::refuse(session, ctx, *strict::refusal(rule)).await?;
+        return Ok(true);
     }
     match examine(proxy, session, ctx).await {
         Ok(None) => Ok(false),

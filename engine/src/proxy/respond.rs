@@ -5,7 +5,7 @@
 //! (<https://platform.openai.com/docs/guides/error-codes>) or Anthropic's
 //! (<https://docs.anthropic.com/en/api/errors>). Elsewhere they are a line of plain text.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -81,6 +81,19 @@ pub(super) async fn write(
         session.write_response_body(Some(body), true).await?;
     }
     Ok(())
+}
+
+/// A refusal as the last bytes of an HTTP/1 connection that Pingora does not speak on: the
+/// head, and the body for those who get one.
+pub(super) fn closing(exchange: &Exchange, refusal: &Refusal, now: SystemTime) -> (String, Bytes) {
+    let (content_type, body) = render(exchange, refusal);
+    let head = format!(
+        "HTTP/1.1 {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nDate: {}\r\nConnection: close\r\n\r\n",
+        refusal.status,
+        body.len(),
+        httpdate::fmt_http_date(now),
+    );
+    (head, body)
 }
 
 fn render(exchange: &Exchange, refusal: &Refusal) -> (&'static str, Bytes) {

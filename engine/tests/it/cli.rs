@@ -75,7 +75,8 @@ routes:
     ]))
     .await;
     assert_eq!(said.code, Some(0), "{}", said.err);
-    let wanted = "route `chat`
+    let wanted = "paths: several slashes are one; %2F and %5C are refused
+route `chat`
   matches path /v1 and below, method POST or PUT, header x-a like b*, model like gpt-*
   plugin 1: request_id, runs at: tag
   plugin 2: headers (of this route), runs at: request, body

@@ -82,6 +82,7 @@ mod secrets;
 mod shadow;
 mod split;
 mod streaming;
+mod strict;
 mod tls;
 mod transport;
 mod upgrade;

@@ -145,6 +145,7 @@ async fn the_model_of_a_path_is_routed_by(transport: Transport) {
             ("llama-3", r#"{"model":"other"}"#, "llama"),
             ("other", r#"{"model":"llama-3"}"#, "rest"),
             ("%6Clama-3", "", "llama"),
+            ("other/../llama-3", "{}", "llama"),
         ] {
             let path = format!("/openai/deployments/{deployment}/chat/completions");
             let mut client = Client::connect(proxy.address(), http).await;
@@ -152,7 +153,6 @@ async fn the_model_of_a_path_is_routed_by(transport: Transport) {
             assert_eq!(answer.upstream(), upstream, "{path} {body} over {http:?}");
         }
         for path in [
-            "/openai/deployments/x/../llama-3/chat/completions",
             "/OpenAI/deployments/llama-3/chat/completions",
             "/openai/deployments/llama%2F3/chat/completions",
         ] {

@@ -1,0 +1,161 @@
+//! Requests that can be read in two ways: what they are told, where they are counted, and
+//! the one way in which the others are read.
+
+use std::borrow::Cow;
+use std::io;
+use std::net::IpAddr;
+use std::time::{Instant, SystemTime};
+
+use http::header::HOST;
+use http::{Method, Uri, Version};
+use penstock_config::server::{self, Access};
+use penstock_plugins::{Arrival, Dialect, Exchange, Kind, Outcome, Refusal};
+use pingora_error::Error;
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+use tracing::info;
+
+use super::context::Context;
+use super::{Proxy, ending, respond};
+use crate::clock;
+use crate::edge::Refused;
+use crate::live::Live;
+use crate::strict::{Escaped, Fault, Paths, Rule, is_authority, is_target};
+use crate::telemetry::Telemetry;
+
+impl From<&server::Paths> for Paths {
+    fn from(paths: &server::Paths) -> Self {
+        Paths {
+            merge_slashes: paths.merge_slashes,
+            escaped: match paths.escaped_separators {
+                server::EscapedSeparators::Refuse => Escaped::Refuse,
+                server::EscapedSeparators::Unescape => Escaped::Unescape,
+                server::EscapedSeparators::Keep => Escaped::Keep,
+            },
+        }
+    }
+}
+
+/// What a client that breaks a rule is told.
+pub(super) fn refusal(rule: Rule) -> Box<Refusal> {
+    let kind = Kind::InvalidRequest;
+    Refusal::new(rule.status(), kind, rule.as_str(), rule.message())
+        .because(Fault(rule).to_string())
+}
+
+/// Ends an exchange of which Pingora has seen nothing: it is counted, logged, and the
+/// answer's bytes are returned. After them the connection is to be closed.
+pub(crate) fn refuse_unread(
+    live: &Live,
+    telemetry: &Telemetry,
+    refused: &Refused,
+    client: Option<IpAddr>,
+    started: Instant,
+) -> Vec<u8> {
+    let generation = live.load();
+    let refusal = refusal(refused.rule);
+    telemetry.count_rule(refused.rule);
+    telemetry.unmatched.count_status(refusal.status.as_u16());
+    telemetry.unmatched.count_outcome(Outcome::Refused);
+    let duration = started.elapsed();
+    telemetry.unmatched.duration.observe(duration.as_secs_f64());
+    let exchange = Exchange::new(Arrival {
+        id: rand::random(),
+        client,
+        generation: generation.id,
+        at: clock::now(),
+        dialect: Dialect::of(&refused.path),
+    });
+    let has_body = refused.method != "HEAD";
+    let (head, body) = respond::closing(&exchange, &refusal, SystemTime::now());
+    if generation.config.server.log.access == Access::On {
+        info!(
+            client = client.map(tracing::field::display),
+            method = refused.method,
+            path = respond::shown(&refused.path),
+            status = refusal.status.as_u16(),
+            outcome = Outcome::Refused.as_str(),
+            duration_ms = ending::millis(duration),
+            request_bytes = 0,
+            response_bytes = if has_body { body.len() } else { 0 },
+            attempts = 0,
+            generation = generation.id,
+            reason = %refusal.reason,
+            "request"
+        );
+    }
+    let mut bytes = head.into_bytes();
+    if has_body {
+        bytes.extend_from_slice(&body);
+    }
+    bytes
+}
+
+/// Brings the path into its one spelling, which is routed and sent. What HTTP/2 lets through
+/// is checked first; over HTTP/1 the head was, before Pingora saw it.
+pub(super) fn normalise(proxy: &Proxy, session: &mut Session) -> Result<(), Rule> {
+    let head = session.req_header();
+    if head.version == Version::HTTP_2 {
+        check_http2(head, proxy.target_max)?;
+    }
+    let normal = proxy.paths.normalise(head.uri.path())?;
+    let Cow::Owned(mut target) = normal else {
+        return Ok(());
+    };
+    if let Some(query) = head.uri.query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    let mut parts = head.uri.clone().into_parts();
+    parts.path_and_query = Some(target.parse().map_err(|_| Rule::Target)?);
+    let uri = Uri::from_parts(parts).map_err(|_| Rule::Target)?;
+    session.req_header_mut().set_uri(uri);
+    Ok(())
+}
+
+/// The rules of HTTP/1 that apply (RFC 9113 section 8.3). Fields that frame or that belong to
+/// a connection are a fault of the stream, which the library ends.
+fn check_http2(head: &RequestHeader, target_max: usize) -> Result<(), Rule> {
+    let target = head.raw_path();
+    if target.len() > target_max {
+        return Err(Rule::TargetLength);
+    }
+    if matches!(head.method, Method::CONNECT | Method::TRACE) {
+        return Err(Rule::MethodUnsupported);
+    }
+    if head
+        .method
+        .as_str()
+        .bytes()
+        .any(|byte| byte.is_ascii_lowercase())
+    {
+        return Err(Rule::Method);
+    }
+    let has_form = target.starts_with(b"/") || target == b"*" && head.method == Method::OPTIONS;
+    if !has_form || !is_target(target) {
+        return Err(Rule::Target);
+    }
+    let authority = head
+        .uri
+        .authority()
+        .map(|authority| authority.as_str().as_bytes());
+    let host = head.headers.get(HOST).map(|host| host.as_bytes());
+    let mut hosts = authority.into_iter().chain(host);
+    match hosts.all(is_authority) {
+        true => Ok(()),
+        false => Err(Rule::Host),
+    }
+}
+
+/// If the body of a request has broken a rule, that is what its client is told.
+pub(super) fn note(proxy: &Proxy, error: &Error, ctx: &mut Context) {
+    let Some(rule) = broken(error) else { return };
+    proxy.telemetry.count_rule(rule);
+    ctx.refusal.get_or_insert_with(|| refusal(rule));
+}
+
+fn broken(error: &Error) -> Option<Rule> {
+    let read = error.root_cause().downcast_ref::<io::Error>()?;
+    let Fault(rule) = read.get_ref()?.downcast_ref::<Fault>()?;
+    Some(*rule)
+}
