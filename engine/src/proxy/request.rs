@@ -2,6 +2,7 @@
 //! body if anyone needs it, and the target.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -18,6 +19,10 @@ use pingora_proxy::Session;
 use super::body::{self, Body, ReadError};
 use super::context::Context;
 use super::{Proxy, respond, shadow, stored, strict, target};
+
+/// How long a client that announces too large a body may take to begin with it, until it is
+/// told.
+const ANNOUNCED_WAIT: Duration = Duration::from_secs(6);
 
 /// Why a request goes no further.
 enum Stop {
@@ -85,6 +90,7 @@ async fn examine(
     ctx.exchange.deploy(deployment);
     let limit = body_limit(ctx);
     if body::declared_length(session).is_some_and(|declared| declared as u64 > limit as u64) {
+        hear_beginning(session).await;
         return Err(too_large(proxy, limit).into());
     }
     let client = ctx.exchange.client();
@@ -131,6 +137,15 @@ async fn examine(
     shadow::cast(proxy, session, ctx);
     target::begin(session, ctx, chosen.clone());
     Ok(None)
+}
+
+/// Waits for the first of a body that is announced to be too large. Whoever has to know before
+/// sending any of it asks for leave.
+async fn hear_beginning(session: &mut Session) {
+    if !body::expects_continue(session) && session.req_header().version < Version::HTTP_2 {
+        // What it is, or that it does not come, changes nothing.
+        let _ = tokio::time::timeout(ANNOUNCED_WAIT, session.read_request_body()).await;
+    }
 }
 
 /// Looks for a stored answer. If there is none, the upstream's may be recorded.
