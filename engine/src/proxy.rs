@@ -33,6 +33,7 @@ mod edits;
 mod ending;
 mod hedge;
 mod held;
+mod hops;
 mod outgoing;
 mod replay;
 mod request;

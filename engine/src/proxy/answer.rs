@@ -13,7 +13,7 @@ use pingora_proxy::{FailToProxy, Session};
 
 use super::context::Context;
 use super::held::{Held, Ruling};
-use super::{attempt, credentials, edits, hedge, replay, respond, stored, tried};
+use super::{attempt, credentials, edits, hedge, hops, replay, respond, stored, tried};
 use crate::clock;
 
 /// The upstream's head, on its way to the client.
@@ -22,6 +22,7 @@ pub(super) fn head(
     ctx: &mut Context,
     head: &mut ResponseHeader,
 ) -> Result<()> {
+    hops::end(head);
     credentials::conceal(ctx, head);
     if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());

@@ -29,6 +29,8 @@ on_both!(
     a_path_is_routed_and_sent_in_one_spelling,
     what_hides_in_a_path_is_refused,
     escaped_separators_do_what_is_configured,
+    headers_of_one_connection_end_with_it,
+    a_redirect_is_passed_on,
     mutated_requests_are_one_or_none,
 );
 
@@ -449,6 +451,40 @@ async fn escaped_separators_do_what_is_configured(transport: Transport) {
         let refused = if word == "keep" { 400 } else { 404 };
         assert_eq!(above.status, refused, "{word}");
     }
+}
+
+async fn headers_of_one_connection_end_with_it(transport: Transport) {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(&config(transport, "", &all_to(upstream.address))).await;
+    for http in BOTH {
+        let mut client = Client::connect(proxy.address(), http).await;
+        let answer = client.answer(get("/hops")).await;
+        for name in ["x-internal", "keep-alive", "upgrade"] {
+            assert_eq!(answer.header(name), "", "{name} over {http:?}");
+        }
+        assert_eq!(answer.header("x-other"), "2", "{http:?}");
+        assert_eq!(answer.text(), "ok", "{http:?}");
+    }
+    upstream.take();
+    let request = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close, X-Mine\r\nX-Mine: 1\r\n\
+        Keep-Alive: 5\r\nTE: trailers\r\nProxy-Connection: close\r\nX-Other: 2\r\n\r\n";
+    let answer = exchange(&proxy, request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
+    let head = upstream.take().concat().to_ascii_lowercase();
+    for name in ["x-mine", "keep-alive", "te:", "proxy-connection"] {
+        assert!(!head.contains(name), "{name}: {head:?}");
+    }
+    assert!(head.contains("x-other: 2"), "{head:?}");
+}
+
+async fn a_redirect_is_passed_on(transport: Transport) {
+    let upstream = Upstream::start().await;
+    let proxy = Proxy::start(&config(transport, "", &all_to(upstream.address))).await;
+    let mut client = Client::connect(proxy.address(), Http::One).await;
+    let answer = client.answer(get("/moved")).await;
+    assert_eq!(answer.status, 302);
+    assert_eq!(answer.header("location"), "http://127.0.0.1:1/secret");
+    assert_eq!(requests(&upstream.seen()).len(), 1);
 }
 
 async fn mutated_requests_are_one_or_none(transport: Transport) {

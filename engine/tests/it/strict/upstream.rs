@@ -9,6 +9,13 @@ use tokio::net::{TcpListener, TcpStream};
 /// What each connection has brought.
 type Log = Arc<Mutex<Vec<Vec<u8>>>>;
 
+/// With headers that are for whoever is connected with this upstream.
+const HOPS: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive, X-Internal\r\n\
+    X-Internal: 1\r\nKeep-Alive: timeout=5\r\nUpgrade: h2c\r\nX-Other: 2\r\n\r\nok";
+
+const MOVED: &str =
+    "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/secret\r\nContent-Length: 0\r\n\r\n";
+
 pub(super) struct Upstream {
     pub(super) address: SocketAddr,
     log: Log,
@@ -91,7 +98,11 @@ async fn serve(mut stream: TcpStream, log: Log, place: usize) {
                 stream.write_all(agreed.as_bytes()).await.unwrap();
                 return repeat(stream).await;
             }
-            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+            let answer = match request.line() {
+                "GET /hops" => HOPS,
+                "GET /moved" => MOVED,
+                _ => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            };
             if stream.write_all(answer.as_bytes()).await.is_err() {
                 return;
             }
