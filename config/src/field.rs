@@ -363,8 +363,44 @@ impl FromStr for RequestPath {
         if let Some(c) = text.chars().find(|c| !c.is_ascii_graphic()) {
             return refuse(format!("write {} percent-encoded", shown(&c.to_string())));
         }
-        Ok(Self(text.to_owned()))
+        match spelling(text) {
+            Some(normal) if normal == text => Ok(Self(normal)),
+            // A request's path is brought into one spelling before it is matched.
+            Some(normal) => refuse(format!("requests are matched as {}", shown(&normal))),
+            None => refuse("it has an escape that is none, or leaves its root".to_owned()),
+        }
     }
+}
+
+/// The spelling in which the path of a request is matched (RFC 3986 section 6.2.2); several
+/// slashes stay, which are one or not as `server.paths` says.
+fn spelling(path: &str) -> Option<String> {
+    let mut unescaped = String::with_capacity(path.len());
+    let mut parts = path.split('%');
+    unescaped.push_str(parts.next()?);
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        let is_escape = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let byte = u8::from_str_radix(digits, 16).ok().filter(|_| is_escape)?;
+        match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            true => unescaped.push(char::from(byte)),
+            false => unescaped.push_str(&format!("%{byte:02X}")),
+        }
+        unescaped.push_str(rest);
+    }
+    let mut segments = Vec::new();
+    for segment in unescaped.split('/').skip(1) {
+        match segment {
+            "." => {}
+            ".." => drop(segments.pop()?),
+            _ => segments.push(segment),
+        }
+    }
+    let ends_in_dots = unescaped.ends_with("/.") || unescaped.ends_with("/..");
+    if ends_in_dots || segments.is_empty() {
+        segments.push("");
+    }
+    Some(format!("/{}", segments.join("/")))
 }
 
 struct RequestTarget(String);

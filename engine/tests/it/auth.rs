@@ -282,7 +282,10 @@ async fn a_path_with_a_model_opens_what_a_body_with_it_would(transport: Transpor
             ("/openai/./deployments/large/chat/completions", 403),
             ("/openai//deployments/large/chat/completions", 403),
             ("/openai/%64eployments/large/chat/completions", 403),
-            ("/openai/deployments/small%2F..%2Flarge/chat/completions", 400),
+            (
+                "/openai/deployments/small%2F..%2Flarge/chat/completions",
+                400,
+            ),
             ("/openai/Deployments/large/chat/completions", 400),
         ] {
             let requests = site.upstream.requests();

@@ -115,6 +115,24 @@ fn routes() {
         &route("match: { path: { exact: '/ä' } }"),
         &[(6, 29, "write `ä` percent-encoded")],
     );
+    for (path, right) in [
+        ("/a/../b", "requests are matched as `/b`"),
+        ("/a/./", "requests are matched as `/a/`"),
+        ("/a/..", "requests are matched as `/`"),
+        ("/%61%2b", "requests are matched as `/a%2B`"),
+        ("/a%2", "an escape that is none"),
+        ("/a%zz", "an escape that is none"),
+        ("/../a", "leaves its root"),
+    ] {
+        expect(
+            &route(&format!("match: {{ path: {{ exact: '{path}' }} }}")),
+            &[(6, 29, right)],
+        );
+    }
+    for path in ["/", "/a/", "/a%2B/%20", "//a", "/.a/..b", "/a%25"] {
+        let text = route(&format!("match: {{ path: {{ prefix: '{path}' }} }}"));
+        assert!(crate::parse(&text).is_ok(), "{path}");
+    }
     expect(
         &route("match: { path: { glob: v1/* } }"),
         &[(6, 28, "start it with `/` or `*`")],
