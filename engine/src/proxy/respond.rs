@@ -87,12 +87,19 @@ pub(super) async fn write(
 /// head, and the body for those who get one.
 pub(super) fn closing(exchange: &Exchange, refusal: &Refusal, now: SystemTime) -> (String, Bytes) {
     let (content_type, body) = render(exchange, refusal);
-    let head = format!(
-        "HTTP/1.1 {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nDate: {}\r\nConnection: close\r\n\r\n",
+    let mut head = format!(
+        "HTTP/1.1 {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nDate: {}\r\nConnection: close\r\n",
         refusal.status,
         body.len(),
         httpdate::fmt_http_date(now),
     );
+    for (name, value) in &refusal.headers {
+        // Ours are ASCII.
+        if let Ok(value) = value.to_str() {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+    }
+    head.push_str("\r\n");
     (head, body)
 }
 

@@ -6,8 +6,8 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
 
-use http::header::HOST;
-use http::{Method, Uri, Version};
+use http::header::{ALLOW, HOST};
+use http::{HeaderValue, Method, Uri, Version};
 use penstock_config::server::{self, Access};
 use penstock_plugins::{Arrival, Dialect, Exchange, Kind, Outcome, Refusal};
 use pingora_error::Error;
@@ -36,11 +36,19 @@ impl From<&server::Paths> for Paths {
     }
 }
 
+/// What is served instead of CONNECT and TRACE, among others: an answer with 405 has to name
+/// some (RFC 9110 section 15.5.6).
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// What a client that breaks a rule is told.
 pub(super) fn refusal(rule: Rule) -> Box<Refusal> {
     let kind = Kind::InvalidRequest;
-    Refusal::new(rule.status(), kind, rule.as_str(), rule.message())
-        .because(Fault(rule).to_string())
+    let refusal = Refusal::new(rule.status(), kind, rule.as_str(), rule.message());
+    let refusal = refusal.because(Fault(rule).to_string());
+    match rule {
+        Rule::MethodUnsupported => refusal.with_header(ALLOW, HeaderValue::from_static(METHODS)),
+        _ => refusal,
+    }
 }
 
 /// Ends an exchange of which Pingora has seen nothing: it is counted, logged, and the

@@ -142,7 +142,7 @@ impl Rule {
         match self {
             Rule::TargetLength => StatusCode::URI_TOO_LONG,
             Rule::FieldCount | Rule::HeadLength => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Rule::MethodUnsupported => StatusCode::NOT_IMPLEMENTED,
+            Rule::MethodUnsupported => StatusCode::METHOD_NOT_ALLOWED,
             Rule::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             _ => StatusCode::BAD_REQUEST,
         }

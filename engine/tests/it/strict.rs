@@ -107,7 +107,7 @@ const REQUESTS: [(&str, u16, &str); 10] = [
     ("get /x HTTP/1.1\r\nHost: a\r\n\r\n", 400, "method"),
     (
         "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
-        501,
+        405,
         "method_unsupported",
     ),
 ];

@@ -23,7 +23,7 @@ impl Verdict {
             Verdict::Bad(rule) => match rule.status().as_u16() {
                 414 => "414",
                 431 => "431",
-                501 => "501",
+                405 => "405",
                 505 => "505",
                 _ => "400",
             },
