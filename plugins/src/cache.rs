@@ -113,7 +113,11 @@ impl Cache {
     }
 
     /// The call that a request makes and its body; none if it is not for the cache.
-    fn judge(&self, head: &request::Parts, body: &Bytes) -> Option<(Endpoint, Canonical)> {
+    fn judge<'b>(
+        &self,
+        head: &request::Parts,
+        body: &'b Bytes,
+    ) -> Option<(Endpoint, Canonical<'b>)> {
         let endpoint = Endpoint::of(&head.method, head.uri.path())?;
         let mut types = head.headers.get_all(CONTENT_TYPE).iter();
         let is_json = types.next().is_some_and(media_type::is_json) && types.next().is_none();

@@ -38,6 +38,27 @@ pub(crate) fn specials_in_block(text: &[u8; BLOCK]) -> u64 {
     in_block(text, specials_of)
 }
 
+/// Whether in a text without quotes and backslashes there is nothing [special](specials).
+pub(crate) fn is_plain(text: &[u8]) -> bool {
+    let Some(last) = text.last_chunk() else {
+        return text.iter().all(|byte| (b' '..0xff).contains(byte));
+    };
+    // The least and the greatest byte at each place of a vector.
+    let (mut least, mut most) = (u8x16::splat(0xff), u8x16::splat(0));
+    let mut see = |vector: &[u8; LANES]| {
+        let vector = u8x16::new(*vector);
+        (least, most) = (least.min(vector), most.max(vector));
+    };
+    let (blocks, rest) = text.as_chunks::<BLOCK>();
+    for block in blocks {
+        block.as_chunks().0.iter().for_each(&mut see);
+    }
+    rest.as_chunks().0.iter().for_each(&mut see);
+    see(last);
+    let outside = least.min(u8x16::splat(0x1f)).simd_eq(least) | most.simd_eq(u8x16::splat(0xff));
+    outside.to_bitmask() == 0
+}
+
 /// Where backslashes stand.
 #[inline(always)]
 pub(crate) fn backslashes_in_block(text: &[u8; BLOCK]) -> u64 {
@@ -164,6 +185,12 @@ mod tests {
                 let marked = |is_marked| u64::from(is_marked) << place;
                 assert_eq!(ends_in_block(&block), marked(is_end), "{byte:#x}");
                 assert_eq!(specials_in_block(&block), marked(is_special), "{byte:#x}");
+                let is_plain = (b' '..0xff).contains(&byte);
+                let [long, end] = [[block, [b'x'; BLOCK]], [[b'x'; BLOCK], block]];
+                let (long, end) = (long.as_flattened(), end.as_flattened());
+                for text in [&block[place..], &block[..=place], long, &end[place / 2..]] {
+                    assert_eq!(super::is_plain(text), is_plain, "{byte:#x}");
+                }
                 let is_kind = b"\"\\bfnrt".contains(&byte);
                 assert_eq!(backslashes_in_block(&block), marked(byte == b'\\'));
                 assert_eq!(short_kinds_in_block(&block), marked(is_kind), "{byte:#x}");

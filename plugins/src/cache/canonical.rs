@@ -1,18 +1,22 @@
 //! A JSON object in the one form that all spellings of its meaning share.
 //!
 //! Two objects mean the same when they differ only in white space, in the order of
-//! members, in how strings are escaped and in how numbers are written. The form is
-//! made in one pass over the text, without a tree, and is unambiguous: different
-//! meanings have different forms.
+//! members, in how strings are escaped and in how numbers are written. The form is JSON
+//! again, in the spelling that most clients use, and is unambiguous: different meanings
+//! have different forms.
 //!
 //! | value | form |
 //! |---|---|
-//! | `null`, `true`, `false` | `n`, `t`, `f` |
-//! | number | `d`, then sign, digits and exponent as [`number`] has them, then `;` |
-//! | string | `s`, its bytes without escapes, then 0xff, which UTF-8 never has |
-//! | array | `[`, its elements, `]` |
-//! | object | `{`, its members in order of their keys, `}` |
+//! | `null`, `true`, `false` | the word |
+//! | number | sign, digits and exponent as [`number`] has them |
+//! | string | its text in quotes, with the escapes that [`text`] has |
+//! | array | its elements with commas between them, in brackets |
+//! | object | its members in order of their keys, with commas, in braces |
 //! | large value | `h`, then the BLAKE3 hash of its form |
+//!
+//! It is made in one pass over the text, without a tree. What stands in its form already is
+//! not touched: it is left where it is until something else comes that must be written,
+//! and of a body that is in its form as a whole not a byte is copied.
 //!
 //! Members are moved into order when their object ends, so a byte may be moved once for
 //! each object around it. Lest deep nesting make that expensive, a container at each
@@ -28,10 +32,13 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::json::DEPTH_MAX;
+use crate::lanes::{self, LANES};
+use number::Number;
 
 /// Containers at levels divisible by this are folded into their hash.
 const FOLD_DEPTH: usize = 8;
@@ -39,35 +46,49 @@ const FOLD_DEPTH: usize = 8;
 /// Forms up to this length are not folded: a hash would hardly be shorter.
 const FOLD_BYTES_MIN: usize = 64;
 
-/// The end of a string.
-const STRING_END: u8 = 0xff;
-
 /// An object in canonical form, its outermost members apart.
-pub(super) struct Canonical {
-    form: Vec<u8>,
+pub(super) struct Canonical<'t> {
+    form: Cow<'t, [u8]>,
     /// In the order of their keys.
     members: Vec<Member>,
 }
 
 /// Where a member stands in the form.
 struct Member {
+    /// The inside of the key, after its opening quote.
     key: Range<usize>,
-    value: Range<usize>,
+    /// The end of the value, which begins two bytes after the key. Known once the object has
+    /// ended.
+    end: usize,
 }
 
-impl Canonical {
+impl Member {
+    fn value(&self) -> Range<usize> {
+        self.key.end + 2..self.end
+    }
+
+    /// All of it.
+    fn whole(&self) -> Range<usize> {
+        self.key.start - 1..self.end
+    }
+}
+
+impl<'t> Canonical<'t> {
     /// The form of `text`; none if it has none.
-    pub(super) fn new(text: &[u8]) -> Option<Self> {
+    pub(super) fn new(text: &'t [u8]) -> Option<Self> {
         let mut writer = Writer {
-            rest: text,
-            form: Vec::with_capacity(text.len() + text.len() / 4),
+            form: Vec::new(),
+            run: text,
             members: Vec::new(),
-            open: Vec::new(),
+            around: Vec::new(),
             sorted: Vec::new(),
         };
-        writer.whole()?;
+        writer.whole(text)?;
         Some(Self {
-            form: writer.form,
+            form: match writer.form.is_empty() {
+                true => Cow::Borrowed(writer.run),
+                false => Cow::Owned(writer.form),
+            },
             members: writer.members,
         })
     }
@@ -76,208 +97,250 @@ impl Canonical {
     pub(super) fn members(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.members.iter().filter_map(|member| {
             let key = self.form.get(member.key.clone())?;
-            Some((key, self.form.get(member.value.clone())?))
+            Some((key, self.form.get(member.value())?))
         })
     }
 
-    /// The form of the value of the outermost member `key`.
+    /// The form of the value of the outermost member `key`, which has nothing to escape.
     pub(super) fn value(&self, key: &str) -> Option<&[u8]> {
         let text = |member: &Member| self.form.get(member.key.clone()).unwrap_or_default();
         let search = |member: &Member| order(text(member), key.as_bytes());
         let place = self.members.binary_search_by(search);
         let member = self.members.get(place.ok()?)?;
-        self.form.get(member.value.clone())
+        self.form.get(member.value())
     }
 
-    /// Whether the value of the outermost member `key` is the string `text`.
+    /// Whether the value of the outermost member `key` is the string `text`. Neither has
+    /// anything to escape.
     pub(super) fn is_string(&self, key: &str, text: &str) -> bool {
-        let inner = self.value(key).and_then(|form| form.strip_prefix(b"s"));
-        inner.and_then(|form| form.strip_suffix(&[STRING_END])) == Some(text.as_bytes())
+        let inner = self.value(key).and_then(|form| form.strip_prefix(b"\""));
+        inner.and_then(|form| form.strip_suffix(b"\"")) == Some(text.as_bytes())
     }
 
     /// Whether the outermost member `key` is there and is not `null`.
     pub(super) fn is_set(&self, key: &str) -> bool {
-        self.value(key).is_some_and(|form| form != b"n")
+        self.value(key).is_some_and(|form| form != b"null")
     }
 
     /// Whether the value of the outermost member `key` is `true`.
     pub(super) fn is_true(&self, key: &str) -> bool {
-        self.value(key) == Some(b"t")
+        self.value(key) == Some(b"true")
     }
 
     /// Whether the value of the outermost member `key` is `false`.
     pub(super) fn is_false(&self, key: &str) -> bool {
-        self.value(key) == Some(b"f")
+        self.value(key) == Some(b"false")
     }
 
     /// Whether the value of the outermost member `key` is zero.
     pub(super) fn is_zero(&self, key: &str) -> bool {
-        self.value(key) == Some(b"d0;")
+        self.value(key) == Some(b"0")
     }
 }
 
-/// Reads the text from its beginning and writes the form to its end.
+/// Writes the form while it reads the text.
 struct Writer<'t> {
-    rest: &'t [u8],
+    /// The form up to where `run` begins.
     form: Vec<u8>,
+    /// The text from there on. Between its beginning and the place of reading it is its own
+    /// form.
+    run: &'t [u8],
     /// The members of the objects that are open, the innermost object's last.
     members: Vec<Member>,
-    /// The containers around the place of reading.
-    open: Vec<Container>,
+    /// The containers around the innermost.
+    around: Vec<Container>,
     /// Where members are put in order.
     sorted: Vec<u8>,
 }
 
 /// An array or object whose end has yet to come.
+#[derive(Clone, Copy)]
 struct Container {
     /// Where its form begins.
     start: usize,
-    /// For an object, where in `members` its own begin.
-    first_member: Option<usize>,
+    /// Where in `members` its own begin.
+    first_member: usize,
+    is_object: bool,
     /// Whether its members stand in order so far.
     in_order: bool,
+    /// That of the last key.
+    rank: Option<usize>,
 }
 
-/// What comes after a value.
-enum Next {
-    /// Another one, with this first byte.
-    Value(u8),
-    /// Nothing: the outermost object has ended.
-    End,
-}
-
-impl Writer<'_> {
-    fn whole(&mut self) -> Option<()> {
-        let mut byte = self.token()?;
-        if byte != b'{' {
+// Each of these takes the text from the place of reading on, and gives what comes after
+// what it has read.
+impl<'t> Writer<'t> {
+    fn whole(&mut self, text: &'t [u8]) -> Option<()> {
+        let (b'{', rest) = self.token(text)? else {
             return None;
-        }
-        loop {
-            let opened = self.value(byte)?;
-            match self.after(opened)? {
-                Next::Value(first) => byte = first,
-                Next::End => break,
-            }
+        };
+        let rest = self.object(rest)?;
+        if !self.form.is_empty() {
+            self.flush(rest);
         }
         // Anything but white space after the object would be another parser's guess.
-        self.token().is_none().then_some(())
+        rest.iter().all(|byte| is_space(*byte)).then_some(())
     }
 
-    /// The next byte that is not white space.
-    fn token(&mut self) -> Option<u8> {
+    /// The outermost object after its opening brace.
+    fn object(&mut self, mut rest: &'t [u8]) -> Option<&'t [u8]> {
+        let mut inner = self.open(b'{', rest);
+        let mut is_first = true;
         loop {
-            let (byte, rest) = self.rest.split_first()?;
-            self.rest = rest;
-            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-                return Some(*byte);
-            }
-        }
-    }
-
-    /// Writes the value that begins with `byte`, or its beginning if it is a container.
-    /// True if it is.
-    fn value(&mut self, byte: u8) -> Option<bool> {
-        match byte {
-            b'{' | b'[' => {
-                self.begin(byte)?;
-                return Some(true);
-            }
-            b'"' => {
-                self.form.push(b's');
-                self.string()?;
-            }
-            b'n' => self.literal(b'n', b"ull")?,
-            b't' => self.literal(b't', b"rue")?,
-            b'f' => self.literal(b'f', b"alse")?,
-            b'-' | b'0'..=b'9' => self.rest = number::write(&mut self.form, byte, self.rest)?,
-            _ => return None,
-        }
-        Some(false)
-    }
-
-    fn literal(&mut self, form: u8, rest: &[u8]) -> Option<()> {
-        self.rest = self.rest.strip_prefix(rest)?;
-        self.form.push(form);
-        Some(())
-    }
-
-    /// The text of a string after its opening quote.
-    fn string(&mut self) -> Option<()> {
-        self.rest = text::write(&mut self.form, self.rest)?;
-        self.form.push(STRING_END);
-        Some(())
-    }
-
-    fn begin(&mut self, bracket: u8) -> Option<()> {
-        if self.open.len() == DEPTH_MAX {
-            return None;
-        }
-        self.open.push(Container {
-            start: self.form.len(),
-            first_member: (bracket == b'{').then_some(self.members.len()),
-            in_order: true,
-        });
-        self.form.push(bracket);
-        Some(())
-    }
-
-    /// Reads on to the next value. `first` if a container has just begun.
-    fn after(&mut self, mut first: bool) -> Option<Next> {
-        while let Some(container) = self.open.last() {
-            let object = container.first_member.is_some();
-            if let (true, false, Some(member)) = (object, first, self.members.last_mut()) {
-                member.value.end = self.form.len();
-            }
-            let mut byte = self.token()?;
-            if byte == if object { b'}' } else { b']' } {
-                self.end(byte)?;
-                first = false;
+            let (mut byte, mut after) = self.token(rest)?;
+            if byte == inner.closing() {
+                self.close(&inner, byte, after)?;
+                (rest, is_first) = (after, false);
+                match self.around.pop() {
+                    Some(outer) => inner = outer,
+                    None => return Some(rest),
+                }
                 continue;
             }
-            if !first {
+            if !is_first {
                 if byte != b',' {
                     return None;
                 }
-                byte = self.token()?;
+                (byte, after) = self.token(after)?;
             }
-            if object {
+            if inner.is_object {
                 if byte != b'"' {
                     return None;
                 }
-                self.key()?;
-                byte = self.token()?;
+                after = self.key(&mut inner, after)?;
+                (byte, after) = self.token(after)?;
             }
-            return Some(Next::Value(byte));
+            is_first = matches!(byte, b'{' | b'[');
+            if is_first {
+                if self.around.len() + 1 == DEPTH_MAX {
+                    return None;
+                }
+                self.around.push(inner);
+                inner = self.open(byte, after);
+                rest = after;
+            } else {
+                rest = self.leaf(byte, after)?;
+            }
         }
-        Some(Next::End)
+    }
+
+    /// The next byte that is not white space.
+    #[inline(always)]
+    fn token(&mut self, rest: &'t [u8]) -> Option<(u8, &'t [u8])> {
+        let (byte, after) = rest.split_first()?;
+        match *byte {
+            ..=b' ' => self.spaced_token(rest),
+            byte => Some((byte, after)),
+        }
+    }
+
+    fn spaced_token(&mut self, mut rest: &'t [u8]) -> Option<(u8, &'t [u8])> {
+        self.flush(rest);
+        loop {
+            let (byte, after) = rest.split_first()?;
+            if !is_space(*byte) {
+                self.run = rest;
+                return Some((*byte, after));
+            }
+            rest = after;
+        }
+    }
+
+    /// A string, number or literal after its first byte.
+    #[inline(always)]
+    fn leaf(&mut self, byte: u8, rest: &'t [u8]) -> Option<&'t [u8]> {
+        match byte {
+            b'"' => self.string(rest),
+            b'n' => rest.strip_prefix(b"ull"),
+            b't' => rest.strip_prefix(b"rue"),
+            b'f' => rest.strip_prefix(b"alse"),
+            b'-' | b'0'..=b'9' => self.number(byte, rest),
+            _ => None,
+        }
+    }
+
+    fn number(&mut self, first: u8, rest: &'t [u8]) -> Option<&'t [u8]> {
+        let (number, after) = Number::read(first, rest)?;
+        if !number.is_canonical() {
+            // Its first byte too was its own form as far as anybody knew.
+            self.flush(rest);
+            self.form.pop();
+            number.write(&mut self.form)?;
+            self.run = after;
+        }
+        Some(after)
+    }
+
+    /// A string after its opening quote.
+    #[inline(always)]
+    fn string(&mut self, inside: &'t [u8]) -> Option<&'t [u8]> {
+        // Most strings are short.
+        if let Some(near) = inside.first_chunk::<LANES>() {
+            let length = lanes::specials(near).trailing_zeros() as usize;
+            if length < LANES && inside.get(length) == Some(&b'"') {
+                return inside.get(length + 1..);
+            }
+        }
+        self.long_string(inside)
+    }
+
+    fn long_string(&mut self, inside: &'t [u8]) -> Option<&'t [u8]> {
+        let rest = text::after_canonical(inside);
+        if let [b'"', after @ ..] = rest {
+            return Some(after);
+        }
+        self.flush(rest);
+        let after = text::write(&mut self.form, rest)?;
+        self.run = after;
+        Some(after)
     }
 
     /// A key after its opening quote, and the colon.
-    fn key(&mut self) -> Option<()> {
-        self.form.push(b's');
-        let start = self.form.len();
-        self.string()?;
-        if self.token()? != b':' {
+    #[inline(always)]
+    fn key(&mut self, object: &mut Container, inside: &'t [u8]) -> Option<&'t [u8]> {
+        let start = self.length(inside);
+        let rest = self.string(inside)?;
+        let key = start..self.length(rest) - 1;
+        let (b':', rest) = self.token(rest)? else {
             return None;
-        }
-        let key = start..self.form.len() - 1;
-        let object = self.open.last_mut()?;
-        let earlier = self.members.get(object.first_member?..)?.last();
-        if let Some(earlier) = earlier {
-            let text = |range: &Range<usize>| self.form.get(range.clone());
-            let order = order(text(&earlier.key)?, text(&key)?);
-            object.in_order &= order.is_lt();
-        }
-        let value = self.form.len()..self.form.len();
-        self.members.push(Member { key, value });
-        Some(())
+        };
+        let rank = Some(rank(key.len()));
+        object.in_order &= match object.rank.cmp(&rank) {
+            Ordering::Less => true,
+            Ordering::Equal => self.is_before(&key),
+            Ordering::Greater => false,
+        };
+        object.rank = rank;
+        self.members.push(Member { key, end: 0 });
+        Some(rest)
     }
 
-    /// The closing bracket of the innermost container.
-    fn end(&mut self, bracket: u8) -> Option<()> {
-        let level = self.open.len();
-        let container = self.open.pop()?;
-        if let Some(first) = container.first_member {
+    /// Whether the last key that was read comes before this one of the same length.
+    fn is_before(&self, key: &Range<usize>) -> bool {
+        let text = |key: &Range<usize>| written(&self.form, self.run, key.clone());
+        let last = self.members.last();
+        last.is_some_and(|last| order(text(&last.key), text(key)).is_lt())
+    }
+
+    /// Begins a container whose bracket was read last.
+    fn open(&mut self, bracket: u8, rest: &'t [u8]) -> Container {
+        Container {
+            start: self.length(rest) - 1,
+            first_member: self.members.len(),
+            is_object: bracket == b'{',
+            in_order: true,
+            rank: None,
+        }
+    }
+
+    /// Ends a container whose closing bracket was read last.
+    fn close(&mut self, container: &Container, bracket: u8, rest: &'t [u8]) -> Option<()> {
+        let level = self.around.len() + 1;
+        if container.is_object {
+            let first = container.first_member;
+            if !container.in_order || level == 1 {
+                self.end_members(first, self.length(rest) - 1);
+            }
             if !container.in_order {
                 self.sort(first)?;
             }
@@ -286,20 +349,47 @@ impl Writer<'_> {
                 return Some(());
             }
             if !container.in_order {
+                self.flush(rest);
                 self.move_members(container.start + 1, first);
+                self.form.push(bracket);
             }
             self.members.truncate(first);
         }
-        self.form.push(bracket);
         if level.is_multiple_of(FOLD_DEPTH) {
+            self.flush(rest);
             fold(&mut self.form, container.start);
         }
         Some(())
     }
 
+    /// Takes down where the members from `first` on end, the last of which ends at `end`:
+    /// before a comma and the quote of the next one.
+    fn end_members(&mut self, first: usize, mut end: usize) {
+        for member in self.members.iter_mut().skip(first).rev() {
+            member.end = end;
+            end = member.key.start.saturating_sub(2);
+        }
+    }
+
+    /// Length of the form up to the place of reading.
+    #[inline(always)]
+    fn length(&self, rest: &[u8]) -> usize {
+        self.form.len() + self.run.len() - rest.len()
+    }
+
+    /// Writes the run up to the place of reading.
+    fn flush(&mut self, rest: &'t [u8]) {
+        let length = self.run.len() - rest.len();
+        if length > 0 && self.form.capacity() == 0 {
+            self.form.reserve(self.run.len());
+        }
+        text::write_plain(&mut self.form, self.run, length);
+        self.run = rest;
+    }
+
     /// Puts the members from `first` on in order. None if a key stands there twice.
     fn sort(&mut self, first: usize) -> Option<()> {
-        let text = |member: &Member| self.form.get(member.key.clone()).unwrap_or_default();
+        let text = |member: &Member| written(&self.form, self.run, member.key.clone());
         let members = self.members.get_mut(first..)?;
         members.sort_unstable_by(|a, b| order(text(a), text(b)));
         let mut pairs = members.iter().zip(members.iter().skip(1));
@@ -311,9 +401,10 @@ impl Writer<'_> {
     fn move_members(&mut self, start: usize, first: usize) {
         self.sorted.clear();
         for member in self.members.get(first..).unwrap_or_default() {
-            // The tag of the key stands before it.
-            let range = member.key.start - 1..member.value.end;
-            let form = self.form.get(range).unwrap_or_default();
+            if !self.sorted.is_empty() {
+                self.sorted.push(b',');
+            }
+            let form = self.form.get(member.whole()).unwrap_or_default();
             self.sorted.extend_from_slice(form);
         }
         self.form.truncate(start);
@@ -321,11 +412,49 @@ impl Writer<'_> {
     }
 }
 
-/// The order of members: shorter keys first, and of the same length the greater ones. Any
-/// order would do. This is the one in which clients write most of what there is in large
-/// bodies, so that it is seldom moved: `role` before `content`, `type` before `text`.
+impl Container {
+    fn closing(&self) -> u8 {
+        match self.is_object {
+            true => b'}',
+            false => b']',
+        }
+    }
+}
+
+/// What stands in the form, be it written or in the run; nothing that begins in one and ends
+/// in the other.
+#[inline(always)]
+fn written<'a>(form: &'a [u8], run: &'a [u8], range: Range<usize>) -> &'a [u8] {
+    let part = match range.start.checked_sub(form.len()) {
+        Some(start) => run.get(start..range.end - form.len()),
+        None => form.get(range),
+    };
+    part.unwrap_or_default()
+}
+
+/// White space between tokens (RFC 8259 section 2).
+#[inline(always)]
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// The order of members: by the lengths of their keys, and of the same length the greater
+/// ones first. Any order would do. This is the one in which clients write most of what there
+/// is in large bodies, so that it is seldom moved: `role` before `content`, `type` before
+/// `text`, `name` before `description` and `parameters`, `properties` before `required`.
 fn order(a: &[u8], b: &[u8]) -> Ordering {
-    a.len().cmp(&b.len()).then_with(|| b.cmp(a))
+    rank(a.len()).cmp(&rank(b.len())).then_with(|| b.cmp(a))
+}
+
+/// Where keys of a length stand: shorter ones first, but those of 11 and 10 bytes before
+/// those of 8.
+fn rank(length: usize) -> usize {
+    match length {
+        8 => 11,
+        9 => 8,
+        11 => 9,
+        other => other,
+    }
 }
 
 /// Replaces what stands in the form from `start` by its hash, unless it is short.

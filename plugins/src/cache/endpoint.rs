@@ -111,7 +111,7 @@ impl Endpoint {
 
 /// Whether the form of a list of tools has one with `"type": "mcp"`.
 fn names_mcp(tools: &[u8]) -> bool {
-    memmem::find(tools, b"stype\xffsmcp\xff").is_some()
+    memmem::find(tools, br#""type":"mcp""#).is_some()
 }
 
 #[cfg(test)]

@@ -17,7 +17,10 @@ mod tests;
 
 /// Names this use of the hash and its layout, so that its output means nothing elsewhere
 /// (BLAKE3 specification, section 2.3).
-const CONTEXT: &str = "Penstock 2026-11 cache key, layout 2";
+const CONTEXT: &str = "Penstock 2026-11 cache key, layout 3";
+
+/// The hash's key, made of the context once. It is no secret.
+static KEY: LazyLock<[u8; blake3::KEY_LEN]> = LazyLock::new(|| blake3::derive_key(CONTEXT, b""));
 
 /// Values whose form is longer are hashed by themselves. The hash works on many
 /// kilobytes at once if they begin at its beginning, and several times slower if not.
@@ -86,7 +89,7 @@ pub(super) struct Subject<'a> {
     pub(super) headers: &'a HeaderMap,
     /// Further headers that the answer depends on.
     pub(super) vary: &'a [HeaderName],
-    pub(super) body: &'a Canonical,
+    pub(super) body: &'a Canonical<'a>,
     /// Fields of the body that do not change the answer.
     pub(super) ignored: &'a [&'a str],
 }
@@ -154,7 +157,7 @@ struct Hash {
 impl Hash {
     fn new() -> Self {
         Self {
-            hasher: blake3::Hasher::new_derive_key(CONTEXT),
+            hasher: blake3::Hasher::new_keyed(&KEY),
             parts: Vec::with_capacity(PARTS_BYTES),
         }
     }
@@ -180,8 +183,14 @@ impl Hash {
         self.part(&[tag]);
     }
 
-    fn number(&mut self, number: usize) {
-        self.part(&(number as u64).to_le_bytes());
+    /// Seven bits to the byte, the lowest first, and a bit that says whether more follow
+    /// (LEB128). Most numbers have one byte, where the hash has its price by the byte.
+    fn number(&mut self, mut number: usize) {
+        while number > 0x7f {
+            self.tag(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.tag(number as u8);
     }
 
     fn text(&mut self, text: &[u8]) {
@@ -200,10 +209,10 @@ impl Hash {
         }
     }
 
-    /// A value of the body, whose form says where it ends.
+    /// A value of the body. Its length says whether its form follows or the hash of that.
     fn value(&mut self, form: &[u8]) {
+        self.number(form.len());
         if form.len() > LARGE_BYTES {
-            self.tag(b'h');
             self.part(large(form).as_bytes());
         } else {
             self.part(form);
@@ -211,19 +220,26 @@ impl Hash {
     }
 }
 
-/// The hash of a large form, filled up with zeros where that is faster. Since a form says
-/// where it ends, no two forms are filled up to the same bytes.
+/// The hash of a large form, filled up with zeros where that is faster. Since its length is
+/// hashed beside it, no two forms are taken for one.
 fn large(form: &[u8]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     let (groups, rest) = form.as_chunks::<GROUP_BYTES>();
     hasher.update(groups.as_flattened());
-    let mut group = [0; GROUP_BYTES];
-    match group.get_mut(..rest.len()) {
-        Some(filled) if rest.len() > ALONE_BYTES => {
-            filled.copy_from_slice(rest);
-            hasher.update(&group);
-        }
-        _ => _ = hasher.update(rest),
+    if rest.len() > ALONE_BYTES {
+        hasher.update(&filled_up(rest));
+    } else {
+        hasher.update(rest);
     }
     hasher.finalize()
+}
+
+/// By itself, lest a group be cleared that is not needed.
+#[inline(never)]
+fn filled_up(rest: &[u8]) -> [u8; GROUP_BYTES] {
+    let mut group = [0; GROUP_BYTES];
+    if let Some(filled) = group.get_mut(..rest.len()) {
+        filled.copy_from_slice(rest);
+    }
+    group
 }

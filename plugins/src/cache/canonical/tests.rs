@@ -13,7 +13,8 @@ fn form(text: &[u8]) -> Option<Vec<u8>> {
 
 /// The form of a value.
 fn value(text: &str) -> Option<Vec<u8>> {
-    let canonical = Canonical::new(format!(r#"{{"v":{text}}}"#).as_bytes())?;
+    let text = format!(r#"{{"v":{text}}}"#);
+    let canonical = Canonical::new(text.as_bytes())?;
     canonical.value("v").map(<[u8]>::to_vec)
 }
 
@@ -24,7 +25,7 @@ fn members_come_in_order_at_every_depth() {
     assert_eq!(form(written), form(sorted));
     assert_eq!(
         form(sorted).unwrap(),
-        b"b=[{sy\xffd1;sx\xff{sd\xffnsc\xfft}}d2;],a=s1\xff,",
+        br#"b=[{"y":1,"x":{"d":null,"c":true}},2],a="1","#,
     );
     assert_ne!(
         form(br#"{"a":[1,2]}"#),
@@ -82,7 +83,23 @@ fn numbers_are_their_mathematical_value() {
         "both infinite in floating point"
     );
     assert_ne!(value("1"), value(r#""1""#), "a number is not its text");
-    assert_eq!(value("-12.50").unwrap(), b"d-125e-1;");
+    for (written, form) in [
+        ("-12.50", "-12.5"),
+        ("7e-2", "0.07"),
+        ("15e2", "1500"),
+        ("120e-1", "12"),
+        ("18446744073709551615", "18446744073709551615"),
+        ("1e19", "10000000000000000000"),
+        ("1e20", "1e20"),
+        ("100000000000000000000", "1e20"),
+        ("0.0000000000000000001", "0.0000000000000000001"),
+        ("1e-20", "1e-20"),
+        ("12345678901234567890.5", "123456789012345678905e-1"),
+        ("-1.50e+30", "-15e29"),
+    ] {
+        assert_eq!(value(written).unwrap(), form.as_bytes(), "{written}");
+        assert_eq!(value(form).unwrap(), form.as_bytes(), "{form}");
+    }
 }
 
 #[test]
@@ -174,6 +191,28 @@ fn what_parsers_read_differently_has_no_form() {
     }
 }
 
+/// What one pass has written, another finds as it should be.
+#[test]
+fn what_is_in_its_form_is_left_where_it_is() {
+    let text = r#" {"n":-0.5,"ab":["x\\ \"y\"\n",{"type":"t","text":"\t é"}],"c":"\\"} "#;
+    let canonical = Canonical::new(text.as_bytes()).unwrap();
+    assert!(matches!(canonical.form, Cow::Borrowed(_)));
+    assert_eq!(canonical.value("n"), Some(&b"-0.5"[..]));
+    for (one, form) in [
+        (r#"[1,2.0]"#, "[1,2]"),
+        (r#"["a\/b",1e2]"#, r#"["a/b",100]"#),
+        (r#"{"b":1,"a": 2}"#, r#"{"b":1,"a":2}"#),
+        (r#"{"a":1,"b":[ ]}"#, r#"{"b":[],"a":1}"#),
+        (
+            r#"{"a\u0062":1,"c":{"e":"\u00e9","f":null}}"#,
+            r#"{"c":{"f":null,"e":"é"},"ab":1}"#,
+        ),
+    ] {
+        assert_eq!(value(one).unwrap(), form.as_bytes(), "{one}");
+        assert_eq!(value(form).unwrap(), form.as_bytes(), "{form}");
+    }
+}
+
 #[test]
 fn nesting_ends_where_the_scanner_of_the_body_ends_it() {
     let nested = |depth: usize| {
@@ -209,7 +248,8 @@ fn disorder_at_every_depth_moves_no_byte_more_than_a_few_times() {
     for _ in 0..DEPTH_MAX - 2 {
         inner = format!(r#"{{"b":{inner},"a":"{}"}}"#, "x".repeat(50));
     }
-    let canonical = Canonical::new(format!(r#"{{"v":{inner}}}"#).as_bytes()).unwrap();
+    let text = format!(r#"{{"v":{inner}}}"#);
+    let canonical = Canonical::new(text.as_bytes()).unwrap();
     assert!(
         canonical.form.len() < FOLD_DEPTH * 100,
         "what is written once more at each level is bounded: {}",

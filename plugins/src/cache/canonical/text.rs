@@ -1,73 +1,113 @@
-//! The inside of a JSON string (RFC 8259 section 7), without its escapes.
+//! The inside of a JSON string (RFC 8259 section 7), with as few escapes as JSON has.
+//!
+//! Escaped are the quote, the backslash and the control characters, the latter by the short
+//! escapes that there are for some: `\b`, `\f`, `\n`, `\r`, `\t`. All others are `\u` and four
+//! digits, with small letters. Everything else stands for itself, as UTF-8.
 
-use super::STRING_END;
+use std::io::Write;
+
+use memchr::memchr2;
+
 use crate::lanes::{self, BLOCK, LANES};
 
-/// Appends the text of the string that `rest` stands in, after its opening quote.
-/// Returns what comes after the closing one.
-#[inline]
-pub(super) fn write<'t>(form: &mut Vec<u8>, rest: &'t [u8]) -> Option<&'t [u8]> {
-    // Most strings are short.
-    if let Some(near) = rest.first_chunk() {
-        let length = lanes::specials(near).trailing_zeros() as usize;
-        if length < LANES && rest.get(length) == Some(&b'"') {
-            let start = form.len();
-            // A copy of a fixed length is one instruction.
-            form.extend_from_slice(near);
-            form.truncate(start + length);
-            return rest.get(length + 1..);
-        }
-    }
-    write_long(form, rest)
-}
-
-/// The same for any string. This is where megabytes pass.
-fn write_long<'t>(form: &mut Vec<u8>, mut rest: &'t [u8]) -> Option<&'t [u8]> {
+/// What comes after the part of a string's inside that is in its form: the closing quote, if
+/// all of it is. This is where megabytes pass.
+pub(super) fn after_canonical(mut rest: &[u8]) -> &[u8] {
     while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
-        let mut marks = lanes::specials_in_block(block);
+        let marks = lanes::specials_in_block(block);
         if marks == 0 {
-            form.extend_from_slice(block);
-            rest = after;
+            // In prose the next quote or backslash is far away.
+            let far = memchr2(b'"', b'\\', after).unwrap_or(after.len());
+            let (text, special) = after.split_at(far);
+            if !lanes::is_plain(text) {
+                rest = after;
+                break;
+            }
+            rest = special;
             continue;
         }
+        let length = canonical_in_block(block, marks);
+        rest = rest.get(length..).unwrap_or_default();
+        // An escape may go on in the next block.
+        if length < BLOCK && (length < BLOCK - 1 || rest.first() != Some(&b'\\')) {
+            break;
+        }
+    }
+    // What is left is shorter than a block, or begins with something else.
+    loop {
+        let plain = rest.iter().take_while(|byte| !is_special(**byte)).count();
+        rest = rest.get(plain..).unwrap_or_default();
+        match rest {
+            [b'\\', kind, after @ ..] if is_canonical(*kind) => rest = after,
+            _ => return rest,
+        }
+    }
+}
+
+/// How much of a block is in its form, given where its specials stand. It ends before an
+/// escape that goes on in the next block.
+#[inline(always)]
+fn canonical_in_block(block: &[u8; BLOCK], specials: u64) -> usize {
+    let backslashes = lanes::backslashes_in_block(block);
+    let first = specials & specials.wrapping_neg();
+    if first & backslashes == 0 {
+        return specials.trailing_zeros() as usize;
+    }
+    let escapes = lanes::escapes(backslashes);
+    let kinds = escapes << 1;
+    let wrong = (kinds & !lanes::short_kinds_in_block(block)) >> 1;
+    let cut = escapes & 1 << (BLOCK - 1);
+    let others = specials & !backslashes & !kinds;
+    (wrong | cut | others).trailing_zeros() as usize
+}
+
+/// Appends the form of the rest of a string, with its closing quote. Returns what comes
+/// after it.
+pub(super) fn write<'t>(form: &mut Vec<u8>, mut rest: &'t [u8]) -> Option<&'t [u8]> {
+    while let Some((block, _)) = rest.split_first_chunk::<BLOCK>() {
+        let specials = lanes::specials_in_block(block);
+        let mut escapes = lanes::escapes(lanes::backslashes_in_block(block));
+        // All else that is special has no form, unless it is the end.
+        let ends = specials & !escapes & !(escapes << 1);
+        let end = ends.trailing_zeros() as usize;
+        escapes &= lanes::below(end);
         // Where the text begins that is not yet written.
         let mut start = 0;
-        while marks != 0 {
-            let place = marks.trailing_zeros() as usize;
+        while escapes != 0 {
+            let place = escapes.trailing_zeros() as usize;
             write_plain(form, rest.get(start..)?, place - start);
-            let special = rest.get(place..)?;
-            let after = match special {
-                [b'"', after @ ..] => return Some(after),
-                _ => unescape(form, special)?,
-            };
-            start = rest.len() - after.len();
-            // An escape may go on in the next block.
-            let Some(left) = u64::MAX.checked_shl(start as u32) else {
-                break;
-            };
-            marks &= left;
+            start = place + unescape(form, rest.get(place..)?)?;
+            // The second half of a pair is an escape too.
+            escapes &= !lanes::below(start);
         }
-        if start < BLOCK {
-            write_plain(form, rest.get(start..)?, BLOCK - start);
-            start = BLOCK;
+        // An escape may go on in the next block.
+        write_plain(form, rest.get(start..)?, end.saturating_sub(start));
+        rest = rest.get(start.max(end)..)?;
+        if end < BLOCK {
+            let after = rest.strip_prefix(b"\"")?;
+            form.push(b'"');
+            return Some(after);
         }
-        rest = rest.get(start..)?;
     }
     loop {
         let plain = rest.iter().take_while(|byte| !is_special(**byte)).count();
         let (plain, special) = rest.split_at(plain);
         form.extend_from_slice(plain);
         match special {
-            [b'"', after @ ..] => return Some(after),
-            _ => rest = unescape(form, special)?,
+            [b'"', after @ ..] => {
+                form.push(b'"');
+                return Some(after);
+            }
+            _ => rest = special.get(unescape(form, special)?..)?,
         }
     }
 }
 
 /// Appends the first bytes of a text.
-#[inline]
-fn write_plain(form: &mut Vec<u8>, text: &[u8], length: usize) {
+#[inline(always)]
+pub(super) fn write_plain(form: &mut Vec<u8>, text: &[u8], length: usize) {
     match text.first_chunk::<{ 2 * LANES }>() {
+        // A copy of a fixed length is one instruction or two.
         Some(more) if length <= more.len() => {
             let start = form.len();
             form.extend_from_slice(more);
@@ -77,98 +117,134 @@ fn write_plain(form: &mut Vec<u8>, text: &[u8], length: usize) {
     }
 }
 
+/// A byte that UTF-8 does not have.
+const NO_TEXT: u8 = 0xff;
+
 fn is_special(byte: u8) -> bool {
-    (byte < b' ') | (byte == b'"') | (byte == b'\\') | (byte == STRING_END)
+    (byte < b' ') | (byte == b'"') | (byte == b'\\') | (byte == NO_TEXT)
 }
 
-/// Appends what the escape stands for that the text begins with. None if it begins with
-/// something else: a control character, which JSON wants escaped; a byte that ends
-/// strings in the form; or nothing.
-fn unescape<'t>(form: &mut Vec<u8>, text: &'t [u8]) -> Option<&'t [u8]> {
-    let [b'\\', kind, after @ ..] = text else {
-        return None;
-    };
-    if *kind == b'u' {
-        return unicode(form, after);
-    }
-    let byte = *SHORT_ESCAPES.get(usize::from(*kind))?;
-    if byte == NO_ESCAPE {
-        return None;
-    }
-    form.push(byte);
-    Some(after)
+/// Whether a backslash and this are an escape of the form, whatever comes after them.
+fn is_canonical(kind: u8) -> bool {
+    matches!(kind, b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't')
 }
 
-/// In the place of what a byte that makes no escape stands for.
-const NO_ESCAPE: u8 = 0;
-
-/// What each byte after a backslash stands for. In code one escape follows another with no
-/// order that a processor could foresee, so this is a table and not a `match`.
-#[expect(clippy::indexing_slicing, reason = "each place is one of the 256")]
-const SHORT_ESCAPES: [u8; 256] = {
-    let mut table = [NO_ESCAPE; 256];
-    table[b'"' as usize] = b'"';
-    table[b'\\' as usize] = b'\\';
-    table[b'/' as usize] = b'/';
-    table[b'b' as usize] = 0x08;
-    table[b'f' as usize] = 0x0c;
-    table[b'n' as usize] = b'\n';
-    table[b'r' as usize] = b'\r';
-    table[b't' as usize] = b'\t';
-    table
-};
+/// Appends the form of the escape that the text begins with. Returns its length; none if the
+/// text begins with something else: a control character, which JSON wants escaped; a byte
+/// that UTF-8 does not have; or nothing.
+#[inline(always)]
+fn unescape(form: &mut Vec<u8>, text: &[u8]) -> Option<usize> {
+    match text {
+        [b'\\', b'u', digits @ ..] => unicode(form, digits),
+        [b'\\', b'/', ..] => {
+            form.push(b'/');
+            Some(2)
+        }
+        [b'\\', kind, ..] if is_canonical(*kind) => {
+            form.extend_from_slice(&[b'\\', *kind]);
+            Some(2)
+        }
+        _ => None,
+    }
+}
 
 /// Appends the character that the digits after `\u` stand for; one beyond the basic
-/// plane is two such escapes. Half a pair is no character.
-fn unicode<'t>(form: &mut Vec<u8>, digits: &'t [u8]) -> Option<&'t [u8]> {
-    let (unit, mut after) = code_unit(digits)?;
-    let code = match unit {
-        0xd800..=0xdbff => {
-            let (low, end) = code_unit(after.strip_prefix(b"\\u")?)?;
-            after = end;
-            let low = low.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
-            0x10000 + ((unit - 0xd800) << 10) + low
+/// plane is two such escapes. Half a pair is no character. Returns the length of it all.
+#[inline(always)]
+fn unicode(form: &mut Vec<u8>, digits: &[u8]) -> Option<usize> {
+    let unit = code_unit(digits.first_chunk()?)?;
+    // The leading bits of each byte say how many there are (RFC 3629 section 3).
+    let bits = |shift: u32| (unit >> shift & 0x3f) as u8 | 0x80;
+    match unit {
+        0..0x80 => ascii(form, unit as u8),
+        0x80..0x800 => form.extend_from_slice(&[(unit >> 6) as u8 | 0xc0, bits(0)]),
+        0xd800..=0xdfff => {
+            pair(form, unit, digits.get(4..)?)?;
+            return Some(12);
         }
-        unit => unit,
+        _ => form.extend_from_slice(&[(unit >> 12) as u8 | 0xe0, bits(6), bits(0)]),
+    }
+    Some(6)
+}
+
+/// Appends the form of a character of ASCII.
+fn ascii(form: &mut Vec<u8>, character: u8) {
+    let short = match character {
+        b'"' | b'\\' => character,
+        0x08 => b'b',
+        0x0c => b'f',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0..b' ' => {
+            // Writing to memory cannot fail.
+            _ = write!(form, "\\u{character:04x}");
+            return;
+        }
+        _ => return form.push(character),
     };
+    form.extend_from_slice(&[b'\\', short]);
+}
+
+/// Appends the character of which `high` is the first half.
+fn pair(form: &mut Vec<u8>, high: u32, rest: &[u8]) -> Option<()> {
+    let low = code_unit(rest.strip_prefix(b"\\u")?.first_chunk()?)?;
+    let high = high.checked_sub(0xd800).filter(|high| *high < 0x400)?;
+    let low = low.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
+    let character = char::from_u32(0x10000 + (high << 10) + low)?;
     let mut utf8 = [0; 4];
-    let character = char::from_u32(code)?.encode_utf8(&mut utf8);
-    form.extend_from_slice(character.as_bytes());
-    Some(after)
+    form.extend_from_slice(character.encode_utf8(&mut utf8).as_bytes());
+    Some(())
 }
 
-fn code_unit(text: &[u8]) -> Option<(u32, &[u8])> {
-    let (digits, after) = text.split_first_chunk::<4>()?;
-    let values = digits.map(hex_value);
-    let unit = values
-        .iter()
-        .fold(0, |unit, value| unit << 4 | u32::from(*value));
-    let is_hex = values.iter().all(|value| *value != NO_DIGIT);
-    is_hex.then_some((unit, after))
+/// What four hexadecimal digits stand for.
+#[inline(always)]
+fn code_unit(digits: &[u8; 4]) -> Option<u32> {
+    let value = |digit: u8| {
+        let value = DIGITS.get(usize::from(digit)).copied();
+        i32::from(value.unwrap_or(NO_DIGIT))
+    };
+    let [a, b, c, d] = *digits;
+    let unit = value(a) << 12 | value(b) << 8 | value(c) << 4 | value(d);
+    u32::try_from(unit).ok()
 }
 
-/// In the place of the value of a byte that is no digit.
-const NO_DIGIT: u8 = 0xff;
+/// In the place of the value of a byte that is no digit: it makes a number negative
+/// wherever in it it stands.
+const NO_DIGIT: i8 = -1;
 
-/// The value of a hexadecimal digit, without a branch.
-fn hex_value(digit: u8) -> u8 {
-    let number = digit.wrapping_sub(b'0');
-    let letter = (digit | 0x20).wrapping_sub(b'a');
-    let letter = if letter < 6 { letter + 10 } else { NO_DIGIT };
-    if number < 10 { number } else { letter }
-}
+/// The value of each hexadecimal digit.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "each place is one of the 256, and each digit one of the 16"
+)]
+const DIGITS: [i8; 256] = {
+    let mut table = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[b"0123456789abcdef"[value] as usize] = value as i8;
+        table[b"0123456789ABCDEF"[value] as usize] = value as i8;
+        value += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Writes a string that ends with a quote.
+    /// The form of the inside of a string.
     fn written(inside: &[u8]) -> Option<Vec<u8>> {
         let text = [inside, b"\" rest"].concat();
-        let mut form = Vec::new();
-        let rest = write(&mut form, &text)?;
-        assert_eq!(rest, b" rest");
-        Some(form)
+        let rest = after_canonical(&text);
+        let (canonical, _) = text.split_at(text.len() - rest.len());
+        let mut form = canonical.to_vec();
+        let after = write(&mut form, rest);
+        let mut all = Vec::new();
+        assert_eq!(write(&mut all, &text), after, "from its beginning on");
+        assert_eq!(after?, b" rest");
+        assert_eq!(all, form);
+        form.strip_suffix(b"\"").map(<[u8]>::to_vec)
     }
 
     #[test]
@@ -196,13 +272,16 @@ mod tests {
     #[test]
     fn every_escape_is_resolved_at_every_place() {
         let escapes = [
-            (r"\n", "\n"),
-            (r"\\", "\\"),
+            (r"\n", r"\n"),
+            (r"\u000A", r"\n"),
+            (r"\u001F", r"\u001f"),
+            (r"\\", r"\\"),
             (r"\/", "/"),
-            (r#"\""#, "\""),
+            (r#"\""#, r#"\""#),
             (r"\u4e2D", "\u{4e2d}"),
             (r"\ud83d\uDe00", "\u{1f600}"),
-            (r#"\\\"\\"#, "\\\"\\"),
+            (r#"\\\"\\"#, r#"\\\"\\"#),
+            (r#"\\\"\/"#, r#"\\\"/"#),
         ];
         for (escape, text) in escapes {
             for (before, after) in (0..150).flat_map(|before| [(before, 3), (before, 150)]) {
