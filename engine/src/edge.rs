@@ -173,7 +173,8 @@ async fn serve_http1(
         }
         match requests.next(&terms.heads, terms.read_timeout).await {
             Ok(Ok(())) => {}
-            Ok(Err(refused)) => return refuse(requests, &refused, terms).await,
+            // Boxed, so that a connection has no room for it as long as none is refused.
+            Ok(Err(refused)) => return Box::pin(refuse(requests, &refused, terms)).await,
             Err(error) => return debug!(%error, "connection ended before a request"),
         }
         let session = session(requests, settings, terms);

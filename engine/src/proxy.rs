@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use crate::connections::Connections;
 use crate::handover::Handover;
 use crate::live::Live;
-use crate::strict::Paths;
+use crate::strict::{Limits, Paths};
 use crate::telemetry::Telemetry;
 
 mod answer;
@@ -58,17 +58,16 @@ pub struct Proxy {
     /// Where it leaves what Pingora is to go on with.
     handover: Handover,
     paths: Paths,
-    target_max: usize,
+    heads: Limits,
 }
 
 impl Proxy {
     /// A proxy that serves the generation in force.
     pub fn new(live: Arc<Live>, telemetry: Arc<Telemetry>, handover: Handover) -> Self {
         let server = live.server();
-        let target_max = server.limits.request_target.bytes();
         Proxy {
             paths: Paths::from(&server.paths),
-            target_max: usize::try_from(target_max).unwrap_or(usize::MAX),
+            heads: Limits::from(&server.limits),
             live,
             telemetry,
             connections: Arc::default(),

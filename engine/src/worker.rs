@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use penstock_config::server::{self, Batching};
-use penstock_config::unit::Size;
+use penstock_config::server::Batching;
 use pingora_core::protocols::http::v2::server::default_h2_options;
 use pingora_core::server::configuration::ServerConf;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -20,7 +19,7 @@ use crate::handout;
 use crate::handover::{Connector, Handover};
 use crate::live::Live;
 use crate::proxy::Proxy;
-use crate::strict;
+use crate::strict::Limits;
 use crate::telemetry::{Held, Telemetry};
 use crate::transport::{Acceptor, Transport};
 
@@ -285,15 +284,6 @@ async fn accept(
     }
 }
 
-fn head_limits(limits: &server::Limits) -> strict::Limits {
-    let size = |size: Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
-    strict::Limits {
-        target: size(limits.request_target),
-        head: size(limits.request_head),
-        fields: usize::from(limits.request_fields),
-    }
-}
-
 fn terms(listener: usize, common: &Common) -> Terms {
     let server = common.live.server();
     let tls = common.live.load().acceptor(listener);
@@ -307,7 +297,7 @@ fn terms(listener: usize, common: &Common) -> Terms {
         keepalive: server.limits.keepalive_timeout.get(),
         read_timeout: server.limits.read_timeout.get(),
         write_timeout: server.limits.write_timeout.get(),
-        heads: head_limits(&server.limits),
+        heads: Limits::from(&server.limits),
         live: common.live.clone(),
         telemetry: common.telemetry.clone(),
     }

@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 use http::header::{ALLOW, HOST};
 use http::{HeaderValue, Method, Uri, Version};
 use penstock_config::server::{self, Access};
+use penstock_config::unit::Size;
 use penstock_plugins::{Arrival, Dialect, Exchange, Kind, Outcome, Refusal};
 use pingora_error::Error;
 use pingora_http::RequestHeader;
@@ -20,8 +21,19 @@ use super::{Proxy, ending, respond};
 use crate::clock;
 use crate::edge::Refused;
 use crate::live::Live;
-use crate::strict::{Escaped, Fault, Paths, Rule, is_authority, is_target};
+use crate::strict::{Escaped, Fault, Limits, Paths, Rule, is_authority, is_target};
 use crate::telemetry::Telemetry;
+
+impl From<&server::Limits> for Limits {
+    fn from(limits: &server::Limits) -> Self {
+        let size = |size: Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
+        Limits {
+            target: size(limits.request_target),
+            head: size(limits.request_head),
+            fields: usize::from(limits.request_fields),
+        }
+    }
+}
 
 impl From<&server::Paths> for Paths {
     fn from(paths: &server::Paths) -> Self {
@@ -104,7 +116,7 @@ pub(crate) fn refuse_unread(
 pub(super) fn normalise(proxy: &Proxy, session: &mut Session) -> Result<(), Rule> {
     let head = session.req_header();
     if head.version == Version::HTTP_2 {
-        check_http2(head, proxy.target_max)?;
+        check_http2(head, &proxy.heads)?;
     }
     let normal = proxy.paths.normalise(head.uri.path())?;
     let Cow::Owned(mut target) = normal else {
@@ -123,10 +135,20 @@ pub(super) fn normalise(proxy: &Proxy, session: &mut Session) -> Result<(), Rule
 
 /// The rules of HTTP/1 that apply (RFC 9113 section 8.3). Fields that frame or that belong to
 /// a connection are a fault of the stream, which the library ends.
-fn check_http2(head: &RequestHeader, target_max: usize) -> Result<(), Rule> {
+fn check_http2(head: &RequestHeader, limits: &Limits) -> Result<(), Rule> {
     let target = head.raw_path();
-    if target.len() > target_max {
+    if target.len() > limits.target {
         return Err(Rule::TargetLength);
+    }
+    if head.headers.len() > limits.fields {
+        return Err(Rule::FieldCount);
+    }
+    let is_framing = |name: &&str| head.headers.contains_key(*name);
+    if ["content_length", "transfer_encoding"]
+        .iter()
+        .any(is_framing)
+    {
+        return Err(Rule::FieldName);
     }
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
         return Err(Rule::MethodUnsupported);

@@ -5,7 +5,7 @@ use penstock::transport::Transport;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::certificates::Authority;
-use crate::harness::client::{BOTH, Client, Http, get};
+use crate::harness::client::{BOTH, Client, Http, get, with};
 use crate::harness::process::ProxyProcess;
 use crate::harness::raw::Raw;
 use crate::harness::{Proxy, all_to, config, eventually};
@@ -29,6 +29,7 @@ on_both!(
     a_path_is_routed_and_sent_in_one_spelling,
     what_hides_in_a_path_is_refused,
     escaped_separators_do_what_is_configured,
+    the_rules_that_apply_are_those_of_http2_as_well,
     headers_of_one_connection_end_with_it,
     a_redirect_is_passed_on,
     mutated_requests_are_one_or_none,
@@ -451,6 +452,36 @@ async fn escaped_separators_do_what_is_configured(transport: Transport) {
         let refused = if word == "keep" { 400 } else { 404 };
         assert_eq!(above.status, refused, "{word}");
     }
+}
+
+async fn the_rules_that_apply_are_those_of_http2_as_well(transport: Transport) {
+    let upstream = Upstream::start().await;
+    let limits = "limits: { request_target: 1KiB, request_fields: 16 }";
+    let proxy = Proxy::start(&config(transport, limits, &all_to(upstream.address))).await;
+    let mut many = get("/");
+    for n in 0..17 {
+        let name = http::HeaderName::from_bytes(format!("x-{n}").as_bytes()).unwrap();
+        many.headers_mut().insert(name, "1".parse().unwrap());
+    }
+    let mut trace = get("/");
+    *trace.method_mut() = http::Method::TRACE;
+    let mut quiet = get("/");
+    *quiet.method_mut() = http::Method::from_bytes(b"get").unwrap();
+    for (request, status) in [
+        (get(&format!("/{}", "a".repeat(1024))), 414),
+        (many, 431),
+        (with(get("/"), "content_length", "5"), 400),
+        (with(get("/"), "transfer_encoding", "chunked"), 400),
+        (trace, 405),
+        (quiet, 400),
+        (get("/a{b}"), 400),
+    ] {
+        let what = format!("{request:?}");
+        let mut client = Client::connect(proxy.address(), Http::Two).await;
+        let answer = client.answer(request).await;
+        assert_eq!(answer.status, status, "{what}: {answer:?}");
+    }
+    assert!(upstream.seen().is_empty(), "nothing reached the upstream");
 }
 
 async fn headers_of_one_connection_end_with_it(transport: Transport) {
