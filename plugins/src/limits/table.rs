@@ -80,20 +80,30 @@ impl Table {
     }
 
     /// Takes from the key's counter, which is made if there is none.
+    ///
+    /// That is done with the shard locked for reading, though no lock is needed for it: of a
+    /// key that all cores ask for, each gets the counter's line of the cache once for this
+    /// and for its reference, where it would lose it again by leaving the lock in between.
     pub fn take(
         &self,
         key: Key,
         now: Duration,
         take: impl Fn(&Counter) -> Result<Taken, Untaken>,
     ) -> Result<(Arc<Counter>, Taken), Refused> {
+        let key = key.bits();
+        // The map uses the low bits.
+        let shard = self.shards.get((key >> 64) as usize % SHARDS);
+        let shard = shard.ok_or(Refused::Keys)?;
         loop {
-            let counter = self.counter(key, now).ok_or(Refused::Keys)?;
-            match take(&counter) {
-                Ok(taken) => return Ok((counter, taken)),
-                Err(Untaken::Full) => return Err(Refused::Limit(counter)),
-                // It goes from the table before another is found: see `sweep`.
-                Err(Untaken::Retired) => {}
+            if let Some(counter) = shard.read().counters.get(&key) {
+                match take(counter) {
+                    Ok(taken) => return Ok((Arc::clone(counter), taken)),
+                    Err(Untaken::Full) => return Err(Refused::Limit(Arc::clone(counter))),
+                    // None in the table is: see `sweep`.
+                    Err(Untaken::Retired) => {}
+                }
             }
+            self.add(shard, key, now)?;
         }
     }
 
@@ -112,30 +122,23 @@ impl Table {
         held
     }
 
-    /// The key's counter; none if it has none and no more fit.
-    fn counter(&self, key: Key, now: Duration) -> Option<Arc<Counter>> {
-        let key = key.bits();
-        // The map uses the low bits.
-        let shard = self.shards.get((key >> 64) as usize % SHARDS)?;
-        if let Some(counter) = shard.read().counters.get(&key) {
-            return Some(Arc::clone(counter));
-        }
+    /// Makes the key's counter, if another request has not come first and there is room.
+    fn add(&self, shard: &RwLock<Shard>, key: u128, now: Duration) -> Result<(), Refused> {
         let shard = shard.upgradable_read();
-        // Another request may have come first.
-        if let Some(counter) = shard.counters.get(&key) {
-            return Some(Arc::clone(counter));
+        if shard.counters.contains_key(&key) {
+            return Ok(());
         }
         let mut shard = RwLockUpgradableReadGuard::upgrade(shard);
         shard.sweep(now, self.window);
         if shard.counters.len() >= SHARD_KEYS_MAX {
-            return None;
+            return Err(Refused::Keys);
         }
         let counter = Arc::new(match self.window {
             Some(window) => Counter::over(window, now),
             None => Counter::of_reservations(),
         });
-        shard.counters.insert(key, Arc::clone(&counter));
-        Some(counter)
+        shard.counters.insert(key, counter);
+        Ok(())
     }
 }
 
@@ -151,8 +154,8 @@ impl Shard {
             false => count >= self.swept_to.max(SWEEP_FIRST).saturating_mul(2),
         };
         if due {
-            // Retired under the lock: whoever finds its counter retired waits for the
-            // lock to look again, and then it is gone from the map.
+            // Retired and removed under one lock: whoever has it for reading finds no
+            // retired counter.
             self.counters.retain(|_, counter| !counter.retire(now));
             self.swept_to = self.counters.len();
             self.swept_at = now;
