@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use http::{HeaderName, HeaderValue, StatusCode};
+use smallvec::SmallVec;
 
 /// Why a request goes no further. The engine renders it, in the dialect that the
 /// client speaks; a plugin writes nothing to the client itself.
@@ -22,7 +23,7 @@ pub struct Refusal {
     pub reason: Cow<'static, str>,
     /// Headers that belong to this answer, such as `retry-after` or
     /// `www-authenticate`.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub headers: SmallVec<[(HeaderName, HeaderValue); 1]>,
 }
 
 impl Refusal {
@@ -43,7 +44,7 @@ impl Refusal {
             code,
             reason: message.clone(),
             message,
-            headers: Vec::new(),
+            headers: SmallVec::new(),
         })
     }
 

@@ -97,7 +97,7 @@ mod tests {
             none.until = Some(NOW + Duration::from_millis(wait));
             let refusal = refusal(&none, NOW);
             assert_eq!(
-                refusal.headers,
+                *refusal.headers,
                 [(RETRY_AFTER, HeaderValue::from_static(wanted))]
             );
             assert_eq!(refusal.status, 503);

@@ -161,7 +161,7 @@ fn refusals_are_401_with_a_challenge_and_without_the_key() {
             None => "Bearer".to_owned(),
         };
         let challenge = HeaderValue::from_str(&challenge).unwrap();
-        assert_eq!(refusal.headers, [(WWW_AUTHENTICATE, challenge)], "{code}");
+        assert_eq!(*refusal.headers, [(WWW_AUTHENTICATE, challenge)], "{code}");
         let told = format!("{refusal:?} {refusal}");
         for secret in [KEY, OTHER, "azE6", "someone-else", "kkkk"] {
             assert!(!told.contains(secret), "{told}");
