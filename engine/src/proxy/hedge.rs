@@ -131,8 +131,14 @@ pub(super) struct Adopted {
 /// One that the request does not go on with.
 pub(super) struct Missed {
     sent: Sent,
-    /// Why it failed, in a word; none if it was given up.
-    failure: Option<String>,
+    /// Why it failed; none if it was given up.
+    failure: Option<Failure>,
+}
+
+/// Why one failed, in a word, and how long it took.
+pub(super) struct Failure {
+    pub(super) reason: String,
+    pub(super) time: Duration,
 }
 
 /// Plans an attempt beside the one that begins, if the route asks for it and it does no
@@ -203,12 +209,12 @@ pub(super) fn settle(ctx: &mut Context) {
     };
     ctx.attempts.made += 1;
     let Missed { sent, failure } = missed;
-    if let Some(reason) = failure {
+    if let Some(failure) = failure {
         ctx.attempts.counted += 1;
         if sent.fallback.is_none() {
             ctx.attempts.failed.push(sent.endpoint.seed);
         }
-        tried::failed_beside(ctx, &sent, reason);
+        tried::failed_beside(ctx, &sent, failure);
     }
 }
 

@@ -11,7 +11,7 @@ use pingora_http::ResponseHeader;
 
 use super::attempt;
 use super::context::Context;
-use super::hedge::Sent;
+use super::hedge::{Failure, Sent};
 use crate::generation::Generation;
 
 const COUNT: HeaderName = HeaderName::from_static("x-penstock-attempt-count");
@@ -39,12 +39,12 @@ pub(super) fn failed(ctx: &mut Context, error: &Error) {
 }
 
 /// One that was made beside another has failed.
-pub(super) fn failed_beside(ctx: &mut Context, sent: &Sent, how: String) {
+pub(super) fn failed_beside(ctx: &mut Context, sent: &Sent, failure: Failure) {
     ctx.attempts.failures.push(Tried {
         upstream: sent.upstream,
         endpoint: sent.endpoint.label.clone(),
-        how: how.into(),
-        time: sent.at.elapsed(),
+        how: failure.reason.into(),
+        time: failure.time,
     });
 }
 

@@ -15,7 +15,7 @@ use pingora_http::RequestHeader;
 use tokio::sync::oneshot;
 use tracing::debug;
 
-use super::{Missed, Place, Plan, Sent, Shared, Stage, Trip};
+use super::{Failure, Missed, Place, Plan, Sent, Shared, Stage, Trip};
 use crate::clock;
 use crate::handover::Begun;
 use crate::hedges::Hedged;
@@ -233,7 +233,10 @@ impl Plan {
                         Hedged::Failed,
                         Some(Missed {
                             sent: trip.sent.clone(),
-                            failure: Some(reason),
+                            failure: Some(Failure {
+                                reason,
+                                time: trip.sent.at.elapsed(),
+                            }),
                         }),
                     )
                 }
