@@ -54,6 +54,8 @@ const DURATION_BUCKETS: &[f64] = &[
     120.0, 300.0, 600.0, 1000.0,
 ];
 
+const HEDGES_HELP: &str = "Second attempts beside slow first ones: started, and what became of them; or why there was none";
+
 /// All metrics of the process.
 pub struct Telemetry {
     registry: Registry,
@@ -155,11 +157,7 @@ impl Telemetry {
                 "drains_total",
                 "How answers ended whose clients had gone",
             )?,
-            hedges: ByRoute::new(
-                &families,
-                "hedges_total",
-                "Second attempts beside slow first ones: started, and what became of them; or why there was none",
-            )?,
+            hedges: ByRoute::new(&families, "hedges_total", HEDGES_HELP)?,
             key_set_fetches: families.counters(
                 "key_set_fetches_total",
                 "Fetches of token issuers' keys by verdict",

@@ -99,22 +99,10 @@ fn upstreams() {
 }
 
 #[test]
-fn routes() {
+fn paths_of_routes() {
     let route = |rest: &str| {
         format!("{UPSTREAM}routes:\n  - name: r\n    split: [{{ upstream: a }}]\n    {rest}\n")
     };
-    expect(
-        &route("match: { path: { prefix: v1 } }"),
-        &[(6, 30, "start it with `/`, as in `/v1`")],
-    );
-    expect(
-        &route("match: { path: { exact: '/a?b' } }"),
-        &[(6, 29, "drop the query")],
-    );
-    expect(
-        &route("match: { path: { exact: '/ä' } }"),
-        &[(6, 29, "write `ä` percent-encoded")],
-    );
     for (path, right) in [
         ("/a/../b", "requests are matched as `/b`"),
         ("/a/./", "requests are matched as `/a/`"),
@@ -133,6 +121,25 @@ fn routes() {
         let text = route(&format!("match: {{ path: {{ prefix: '{path}' }} }}"));
         assert!(crate::parse(&text).is_ok(), "{path}");
     }
+}
+
+#[test]
+fn routes() {
+    let route = |rest: &str| {
+        format!("{UPSTREAM}routes:\n  - name: r\n    split: [{{ upstream: a }}]\n    {rest}\n")
+    };
+    expect(
+        &route("match: { path: { prefix: v1 } }"),
+        &[(6, 30, "start it with `/`, as in `/v1`")],
+    );
+    expect(
+        &route("match: { path: { exact: '/a?b' } }"),
+        &[(6, 29, "drop the query")],
+    );
+    expect(
+        &route("match: { path: { exact: '/ä' } }"),
+        &[(6, 29, "write `ä` percent-encoded")],
+    );
     expect(
         &route("match: { path: { glob: v1/* } }"),
         &[(6, 28, "start it with `/` or `*`")],
