@@ -2,7 +2,7 @@
 //! 9110 section 7.6.1). Those of a request Pingora takes out.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use pingora_http::ResponseHeader;
 
 const OTHERS: [HeaderName; 2] = [
@@ -25,18 +25,23 @@ pub(super) fn end(head: &mut ResponseHeader) {
     if !head.headers.contains_key(CONNECTION) {
         return;
     }
-    let mut nominated = Vec::new();
-    for value in head.headers.get_all(CONNECTION) {
-        let options = value.as_bytes().split(|&byte| byte == b',');
-        let names = options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok());
-        nominated.extend(names.filter(|name| head.headers.contains_key(name)));
-    }
+    let names = nominated(&head.headers).filter_map(|name| HeaderName::from_bytes(name).ok());
+    let nominated: Vec<_> = names
+        .filter(|name| head.headers.contains_key(name))
+        .collect();
     for name in nominated {
         if name != CONTENT_LENGTH && name != TRANSFER_ENCODING {
             head.remove_header(&name);
         }
     }
     head.remove_header(&CONNECTION);
+}
+
+/// What the options of `Connection` say, which may be names of headers.
+pub(super) fn nominated(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let values = headers.get_all(CONNECTION).into_iter();
+    let options = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    options.map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

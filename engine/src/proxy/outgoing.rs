@@ -12,6 +12,8 @@ use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_error::{ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 
+use super::hops;
+
 /// Connections that a request may find closed before it is given up.
 pub(super) const TRIES_MAX: usize = 3;
 
@@ -61,13 +63,8 @@ pub(super) fn frame(
 
 /// Whether the client says that a header is for the connection alone.
 fn is_nominated(client: &RequestHeader, name: &HeaderName) -> bool {
-    let values = client.headers.get_all(CONNECTION).into_iter();
-    let mut options = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    options.any(|option| {
-        option
-            .trim_ascii()
-            .eq_ignore_ascii_case(name.as_str().as_bytes())
-    })
+    let mut options = hops::nominated(&client.headers);
+    options.any(|option| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
 /// Sends a request over a connection to its peer, in the version that is spoken there.

@@ -74,12 +74,7 @@ impl Pauses {
 
     /// Leaves it alone at a server until then, or longer if that is so already.
     pub(super) fn add(&self, server: &Arc<str>, until: Duration, why: Why, now: Duration) {
-        let [limited, refused] = &self.counts;
-        let count = match why {
-            Why::Limited => limited,
-            Why::Refused => refused,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
+        self.counter(why).fetch_add(1, Ordering::Relaxed);
         let mut servers = self.servers.lock();
         servers.retain(|(_, end)| *end > now);
         let is_full = servers.len() >= SERVERS_MAX;
@@ -99,12 +94,15 @@ impl Pauses {
 
     /// How often it was left alone for this.
     pub fn count(&self, why: Why) -> u64 {
+        self.counter(why).load(Ordering::Relaxed)
+    }
+
+    fn counter(&self, why: Why) -> &AtomicU64 {
         let [limited, refused] = &self.counts;
-        let count = match why {
+        match why {
             Why::Limited => limited,
             Why::Refused => refused,
-        };
-        count.load(Ordering::Relaxed)
+        }
     }
 }
 

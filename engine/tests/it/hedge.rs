@@ -398,14 +398,8 @@ async fn a_client_that_leaves_frees_both(transport: Transport) {
                 let upstream = format!(", protocol: {protocol}");
                 let rest = two(one.address(), other.address(), &upstream, SOON);
                 let proxy = Proxy::start(&config(transport, "", &rest)).await;
-                let mut client = Client::connect(proxy.address(), http).await;
-                let waiting = tokio::spawn(async move { client.answer(streamed_chat()).await });
-                eventually("both have it", || {
-                    (one.requests(), other.requests()) == (1, 1)
-                })
-                .await;
-                waiting.abort();
-                let _ = waiting.await;
+                let client = Client::connect(proxy.address(), http).await;
+                leave_both(client, &one, &other).await;
                 let what = format!("{stall}, {http:?} to {protocol}");
                 left(&one, &what).await;
                 left(&other, &what).await;
@@ -421,13 +415,8 @@ async fn a_client_that_leaves_frees_both(transport: Transport) {
     }
 }
 
-async fn an_answer_that_is_read_on_is_that_of_the_first(transport: Transport) {
-    let one = simulator(&[("first-token", "3s")]);
-    let other = simulator(&[("faults", "stall=1")]);
-    let route = format!("{SOON}, on_disconnect: drain");
-    let rest = two(one.address(), other.address(), "", &route);
-    let proxy = Proxy::start(&config(transport, "", &rest)).await;
-    let mut client = Client::connect(proxy.address(), Http::One).await;
+/// A client that asks, and leaves when both endpoints have its request.
+async fn leave_both(mut client: Client, one: &Simulator, other: &Simulator) {
     let waiting = tokio::spawn(async move { client.answer(streamed_chat()).await });
     eventually("both have it", || {
         (one.requests(), other.requests()) == (1, 1)
@@ -435,6 +424,16 @@ async fn an_answer_that_is_read_on_is_that_of_the_first(transport: Transport) {
     .await;
     waiting.abort();
     let _ = waiting.await;
+}
+
+async fn an_answer_that_is_read_on_is_that_of_the_first(transport: Transport) {
+    let one = simulator(&[("first-token", "3s")]);
+    let other = simulator(&[("faults", "stall=1")]);
+    let route = format!("{SOON}, on_disconnect: drain");
+    let rest = two(one.address(), other.address(), "", &route);
+    let proxy = Proxy::start(&config(transport, "", &rest)).await;
+    let client = Client::connect(proxy.address(), Http::One).await;
+    leave_both(client, &one, &other).await;
     left(&other, "the second one").await;
     eventually("the first one is read to its end", || {
         proxy.metric("penstock_drains_total", &["result=\"whole\""]) == 1.0

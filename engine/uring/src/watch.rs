@@ -1,9 +1,10 @@
-//! Sees to it that rings turn whose event loops never park.
+//! Sees to it that rings turn whose event loops do not turn them.
 //!
-//! A ring is turned when its thread's event loop is about to park. Tasks that yield for
-//! ever keep it from parking, and with it the operations that wait to be handed over. One
-//! thread for the whole process looks at the rings that have queued something, and has
-//! those turned whose loops did not park since its last look. A timer in each loop would do
+//! A ring is turned when its thread's event loop is about to park, or has polled streams
+//! often without that. Tasks that yield for ever and poll none keep it from both, and with it
+//! the operations that wait to be handed over. One thread for the whole process looks at the
+//! rings that have queued something, and has those turned that made no turn since its last
+//! look. A timer in each loop would do
 //! as well, but would be set anew with every wait, which is dear in a virtual machine.
 
 use std::sync::atomic::{AtomicBool, Ordering};
