@@ -9,6 +9,7 @@
 //! and of Anthropic's Messages (<https://docs.anthropic.com/en/docs/build-with-claude/streaming>).
 //! What it does not know counts as output, so that nothing is held back without reason.
 
+mod said;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +18,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::Value;
+
+use self::said::{Choices, Delta, Text};
 
 /// Longest event that is looked into. A longer one is output.
 const EVENT_BYTES_MAX: usize = 64 * 1024;
@@ -58,6 +60,7 @@ impl Failure {
 /// Reads the beginning of a stream of server-sent events (WHATWG HTML, section 9.2.6).
 #[derive(Debug, Default)]
 pub struct Preamble {
+    /// The beginning of a line whose end has not arrived.
     line: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
@@ -69,19 +72,32 @@ impl Preamble {
     /// Reads a piece. Not to be called again once it was something else than
     /// [`Opening::Preamble`].
     pub fn read(&mut self, piece: &[u8]) -> Opening {
-        for &byte in piece {
-            let after_cr = std::mem::replace(&mut self.after_cr, byte == b'\r');
-            match byte {
-                b'\n' if after_cr => {}
-                b'\n' | b'\r' => match self.end_line() {
-                    Opening::Preamble => {}
-                    opening => return opening,
-                },
-                _ => self.line.push(byte),
+        let mut rest = piece;
+        while !rest.is_empty() {
+            if std::mem::take(&mut self.after_cr) {
+                rest = rest.strip_prefix(b"\n").unwrap_or(rest);
             }
-            if self.line.len() + self.data.len() > EVENT_BYTES_MAX {
+            let end = memchr::memchr2(b'\n', b'\r', rest);
+            let (line, after) = rest.split_at(end.unwrap_or(rest.len()));
+            if self.line.len() + line.len() + self.data.len() > EVENT_BYTES_MAX {
                 return Opening::Output;
             }
+            let Some((end, after)) = after.split_first() else {
+                self.line.extend_from_slice(line);
+                return Opening::Preamble;
+            };
+            self.after_cr = *end == b'\r';
+            let opening = if self.line.is_empty() {
+                self.end_line(line)
+            } else {
+                let mut whole = std::mem::take(&mut self.line);
+                whole.extend_from_slice(line);
+                self.end_line(&whole)
+            };
+            if opening != Opening::Preamble {
+                return opening;
+            }
+            rest = after;
         }
         Opening::Preamble
     }
@@ -91,18 +107,17 @@ impl Preamble {
         Opening::Failed(Failure::Ended)
     }
 
-    fn end_line(&mut self) -> Opening {
-        let mut line = self.line.as_slice();
+    fn end_line(&mut self, mut line: &[u8]) -> Opening {
         if !std::mem::replace(&mut self.begun, true) {
             line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
         }
         if line.is_empty() {
-            let data = std::mem::take(&mut self.data);
-            self.line.clear();
-            return match std::mem::take(&mut self.has_data) {
-                true => judge(&data),
+            let opening = match std::mem::take(&mut self.has_data) {
+                true => judge(&self.data),
                 false => Opening::Preamble,
             };
+            self.data.clear();
+            return opening;
         }
         if let Some(value) = line.strip_prefix(b"data:") {
             if std::mem::replace(&mut self.has_data, true) {
@@ -111,7 +126,6 @@ impl Preamble {
             let value = value.strip_prefix(b" ").unwrap_or(value);
             self.data.extend_from_slice(value);
         }
-        self.line.clear();
         Opening::Preamble
     }
 }
@@ -122,15 +136,13 @@ struct Event<'a> {
     #[serde(rename = "type", borrow)]
     kind: Option<Cow<'a, str>>,
     error: Option<IgnoredAny>,
-    choices: Option<Vec<Choice<'a>>>,
+    choices: Option<Choices>,
 }
 
 #[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow)]
-    delta: Option<BTreeMap<Cow<'a, str>, Value>>,
-    #[serde(borrow)]
-    text: Option<Cow<'a, str>>,
+struct Choice {
+    delta: Option<Delta>,
+    text: Option<Text>,
     finish_reason: Option<IgnoredAny>,
 }
 
@@ -149,8 +161,8 @@ fn judge(data: &[u8]) -> Opening {
     if event.error.is_some() {
         return Opening::Failed(Failure::Error);
     }
-    if let Some(choices) = &event.choices {
-        return match choices.iter().any(Choice::says_something) {
+    if let Some(Choices(says_something)) = event.choices {
+        return match says_something {
             true => Opening::Output,
             false => Opening::Preamble,
         };
@@ -174,22 +186,11 @@ fn judge(data: &[u8]) -> Opening {
     }
 }
 
-impl Choice<'_> {
+impl Choice {
     /// Whether it has more than a role: text, a call of a tool, or its end.
     fn says_something(&self) -> bool {
-        let mut delta = self.delta.iter().flatten();
         self.finish_reason.is_some()
-            || self.text.as_ref().is_some_and(|text| !text.is_empty())
-            || delta.any(|(name, value)| name != "role" && !is_empty(value))
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        Value::Object(members) => members.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
+            || matches!(self.text, Some(Text(true)))
+            || matches!(self.delta, Some(Delta(true)))
     }
 }

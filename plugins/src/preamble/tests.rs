@@ -145,3 +145,55 @@ fn an_event_without_end_is_let_go() {
     let lines = "data: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n".repeat(2_000);
     assert_eq!(Preamble::default().read(lines.as_bytes()), OUTPUT);
 }
+
+#[test]
+fn it_does_not_matter_how_a_stream_is_cut() {
+    let streams = [
+        "\u{feff}: c\r\n\r\ndata: {\"type\":\"ping\"}\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\r\n\r\n",
+        "data: {\"type\":\"ping\"}\r\rdata:{\"error\":\ndata: 1}\r\n\r",
+        "event: ping\r\ndata: {\"choices\":[]}\r\n\r\n",
+        "data: {\"choices\":[{\"delta\":{\"role\":\"a\",\"tool_calls\":[{\"x\":[1,{}]}]}}]}\n\n",
+    ];
+    for stream in streams {
+        let wanted = raw(stream);
+        for first in 0..=stream.len() {
+            for second in first..=stream.len() {
+                let bytes = stream.as_bytes();
+                let pieces = [
+                    &bytes[..first],
+                    &[],
+                    &bytes[first..second],
+                    &bytes[second..],
+                ];
+                let mut preamble = Preamble::default();
+                let mut openings = pieces.iter().map(|piece| preamble.read(piece));
+                let opening = openings.find(|opening| *opening != Opening::Preamble);
+                assert_eq!(opening.unwrap_or(Opening::Preamble), wanted, "{pieces:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_delta_says_something_if_any_member_but_the_role_is_not_empty() {
+    for (delta, wanted) in [
+        (r#"{"role":"assistant","content":null}"#, Opening::Preamble),
+        (
+            r#"{"role":"assistant","content":"","tool_calls":[],"x":{}}"#,
+            Opening::Preamble,
+        ),
+        (r#"{"role":"assistant","n":0}"#, OUTPUT),
+        (r#"{"n":-1.5}"#, OUTPUT),
+        (r#"{"b":false}"#, OUTPUT),
+        (r#"{"content":"\u0041"}"#, OUTPUT),
+        (r#"{"r\u006fle":"assistant"}"#, Opening::Preamble),
+        (r#"{"o":{"a":[1,{"b":2}]}}"#, OUTPUT),
+        (r#"{"l":[[],[]]}"#, OUTPUT),
+        (r#"null"#, Opening::Preamble),
+        // Not of this make.
+        (r#""a""#, OUTPUT),
+    ] {
+        let event = format!("data: {{\"choices\":[{{\"delta\":{delta}}}]}}\n\n");
+        assert_eq!(raw(&event), wanted, "{delta}");
+    }
+}
