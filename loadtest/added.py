@@ -57,7 +57,7 @@ routes:
 
 
 def measure(bench, transport, rounds):
-    """Medians and p99 by route, in microseconds."""
+    """By route, in microseconds: median and p99, and medians of the way there and back."""
     upstream, silent = free_port(), free_port()
 
     def command(port):
@@ -74,18 +74,18 @@ def measure(bench, transport, rounds):
     if done.returncode != 0:
         sys.exit(f"{transport}: {done.stdout}{done.stderr}")
     lines = (line.split() for line in done.stdout.splitlines())
-    return {name: (int(median) / 1000, int(p99) / 1000) for name, median, p99 in lines}
+    return {name: [int(time) / 1000 for time in times] for name, *times in lines}
 
 
 def judge(transport, found, arguments):
     """Prints a table, and returns what is too much."""
     plain = found["plain"][0]
     print(f"\n{transport}, {arguments.rounds} streams on each route\n")
-    print("| route | median µs | added µs | p99 µs |\n|---|---|---|---|")
-    for name, (median, p99) in found.items():
-        print(f"| {name} | {median:.1f} | {median - plain:+.1f} | {p99:.0f} |")
+    print("| route | median µs | added µs | p99 µs | there µs | back µs |\n|---|---|---|---|---|---|")
+    for name, (median, p99, there, back) in found.items():
+        print(f"| {name} | {median:.1f} | {median - plain:+.1f} | {p99:.0f} | {there:.1f} | {back:.1f} |")
     sys.stdout.flush()
-    added = {name: median - plain for name, (median, _) in found.items()}
+    added = {name: median - plain for name, (median, *_) in found.items()}
     harms = []
     if added["held"] > arguments.held_us:
         harms.append(f"{transport}: holding adds {added['held']:.1f} µs")

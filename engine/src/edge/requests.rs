@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ pub struct Requests {
     may_switch: bool,
     /// Who waits for the client to say more than its request.
     waiting: Option<Waker>,
+    /// So many flushes are left to the one after them.
+    flushes_skipped: AtomicUsize,
 }
 
 /// Where a connection is.
@@ -85,7 +88,14 @@ impl Requests {
             state: State::Between,
             may_switch: false,
             waiting: None,
+            flushes_skipped: AtomicUsize::new(0),
         }
+    }
+
+    /// Leaves the next flushes to the one after them, which has to follow at once: what is
+    /// written until then goes out together.
+    pub fn skip_flushes(&self, count: usize) {
+        self.flushes_skipped.store(count, Ordering::Relaxed);
     }
 
     /// The stream itself.
@@ -396,6 +406,11 @@ impl AsyncWrite for Requests {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let skipped = self.flushes_skipped.get_mut();
+        if *skipped > 0 {
+            *skipped -= 1;
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 use penstock_plugins::preamble::Failure;
 use penstock_plugins::{Outcome, media_type};
 use pingora_core::protocols::Digest;
@@ -28,10 +28,11 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
-use self::portion::{Portion, is_failure, take_failure};
+use self::portion::{Portion, has_bytes, is_failure, take_failure};
 use super::context::Context;
 use super::{attempt, hedge};
 use crate::drains::{Drained, Drains, Left};
+use crate::edge::Requests;
 use crate::hedges::Hedged;
 use crate::telemetry::Outcome as _;
 
@@ -184,6 +185,28 @@ impl Replay {
             }
         }
         Ok(through)
+    }
+
+    /// Has head, body and end of an answer in chunks leave together as far as they are all
+    /// here: Pingora flushes each.
+    fn gather(&self, tasks: &[HttpTask]) {
+        let Some(client) = self.client().as_http1() else {
+            return;
+        };
+        let head = tasks.iter().find_map(|task| match task {
+            HttpTask::Header(head, false) if head.status == StatusCode::OK => Some(&**head),
+            _ => None,
+        });
+        let written = head.or(client.response_written());
+        // Only then is a piece of body surely followed by a flush, and the end by another.
+        let is_chunked = written.is_some_and(|head| head.headers.contains_key(TRANSFER_ENCODING));
+        if !is_chunked || !tasks.iter().any(has_bytes) {
+            return;
+        }
+        let ends = tasks.iter().any(HttpTask::is_end);
+        if let Some(requests) = client.stream().as_any().downcast_ref::<Requests>() {
+            requests.skip_flushes(usize::from(head.is_some()) + usize::from(ends));
+        }
     }
 
     /// The client has gone.
@@ -348,6 +371,7 @@ impl server::Session for Replay {
         // An upstream that has failed as well leaves nothing to read.
         let drains = self.drains.is_some() && !tasks.iter().any(is_failure);
         let portion = drains.then(|| Portion::of(&tasks));
+        self.gather(&tasks);
         match (self.client_mut().response_duplex_vec(tasks).await, portion) {
             (Err(error), Some(portion)) => {
                 self.leave(error)?;

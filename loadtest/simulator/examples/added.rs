@@ -7,8 +7,8 @@
 //! Client and upstream are one process with one clock. So what is told is the time from the
 //! client's first byte to the upstream's last one of the request, and from the upstream's
 //! token to the client's: what the upstream does between its role and its token, which is
-//! to wait for two milliseconds, is not in it. A line for each route: its name, and median
-//! and p99 in nanoseconds.
+//! to wait for two milliseconds, is not in it. A line for each route: its name, median and
+//! p99 in nanoseconds, and the medians of the way there and of the way back.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::thread::spawn(move || silent.incoming().flatten().collect::<Vec<_>>());
     let mut connection = TcpStream::connect(proxy)?;
     connection.set_nodelay(true)?;
-    let mut times = vec![Vec::with_capacity(rounds); routes.len()];
+    let mut times = vec![Times::default(); routes.len()];
     for round in 0..WARM_UP + rounds {
         for turn in 0..routes.len() {
             // None comes always first, or always after the same one.
@@ -67,32 +67,44 @@ fn main() -> Result<(), Box<dyn Error>> {
             let (Some(route), Some(times)) = (routes.get(place), times.get_mut(place)) else {
                 continue;
             };
-            let time = ask(&mut connection, route, &stamps)?;
+            let (there, back) = ask(&mut connection, route, &stamps)?;
             if round >= WARM_UP {
-                times.push(time);
+                times.there.push(there);
+                times.back.push(back);
+                times.both.push(there + back);
             }
         }
     }
     for (route, mut times) in routes.iter().zip(times) {
-        times.sort_unstable();
-        let (median, p99) = (at(&times, 50), at(&times, 99));
-        writeln!(std::io::stdout(), "{route} {median} {p99}")?;
+        let (median, p99) = (at(&mut times.both, 50), at(&mut times.both, 99));
+        let (there, back) = (at(&mut times.there, 50), at(&mut times.back, 50));
+        writeln!(std::io::stdout(), "{route} {median} {p99} {there} {back}")?;
     }
     Ok(())
 }
 
+/// Those of a route.
+#[derive(Clone, Default)]
+struct Times {
+    both: Vec<Duration>,
+    there: Vec<Duration>,
+    back: Vec<Duration>,
+}
+
 /// The time below which `share` percent of the others lie, in nanoseconds.
-fn at(times: &[Duration], share: usize) -> u128 {
+fn at(times: &mut [Duration], share: usize) -> u128 {
+    times.sort_unstable();
     let place = times.len().saturating_sub(1) * share / 100;
     times.get(place).map_or(0, Duration::as_nanos)
 }
 
-/// Asks for a stream, reads it to its end, and gives the time that was not the upstream's.
+/// Asks for a stream, reads it to its end, and gives the time that was not the upstream's: on
+/// the way there, and on the way back.
 fn ask(
     connection: &mut TcpStream,
     route: &str,
     stamps: &Stamps,
-) -> Result<Duration, Box<dyn Error>> {
+) -> Result<(Duration, Duration), Box<dyn Error>> {
     let prompt = "a".repeat(1024);
     let body = format!(
         r#"{{"model":"m","stream":true,"messages":[{{"role":"user","content":"{prompt}"}}]}}"#
@@ -112,7 +124,7 @@ fn ask(
     }
     let stamps = *stamps.lock().unwrap_or_else(PoisonError::into_inner);
     let (got, sent) = stamps.ok_or("the upstream was not asked")?;
-    Ok((end - begin).saturating_sub(sent - got))
+    Ok((got - begin, end - sent))
 }
 
 fn read_until(from: &mut TcpStream, read: &mut Vec<u8>, text: &[u8]) -> std::io::Result<()> {

@@ -31,6 +31,11 @@ pub(super) fn is_failure(task: &HttpTask) -> bool {
     matches!(task, HttpTask::Failed(_))
 }
 
+/// It is a piece of an ordinary body that is not empty.
+pub(super) fn has_bytes(task: &HttpTask) -> bool {
+    matches!(task, HttpTask::Body(Some(piece), _) if !piece.is_empty())
+}
+
 fn body_bytes(task: &HttpTask) -> u64 {
     match task {
         HttpTask::Body(Some(piece), _) | HttpTask::UpgradedBody(Some(piece), _) => {
