@@ -145,12 +145,12 @@ impl ProxyHttp for Proxy {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut Context,
     ) -> Result<()> {
-        request::streamed(self, ctx, body, end_of_stream)
+        request::streamed(self, session, ctx, body, end_of_stream)
     }
 
     fn error_while_proxy(

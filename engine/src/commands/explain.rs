@@ -114,7 +114,7 @@ fn body(route: &Route, drains: bool) -> &'static str {
     match (route.needs_body(), route.attempts()) {
         (true, _) => "read whole before it is sent",
         (false, 1) if drains => "kept since its client may leave",
-        (false, 1) if route.shadow().is_some() => "kept since it may be copied",
+        (false, 1) if route.shadow().is_some() => "streams through, and may be copied",
         (false, 1) => "streams through",
         (false, _) => "kept for another attempt",
     }

@@ -31,6 +31,25 @@ pub(super) enum ReadError {
 }
 
 impl Body {
+    /// One of which nothing is there yet.
+    pub(super) fn empty(kept: &IntGauge) -> Body {
+        Body {
+            pieces: Vec::new(),
+            len: 0,
+            sent_len: 0,
+            _kept: Kept::new(kept),
+        }
+    }
+
+    /// Takes its next piece.
+    pub(super) fn push(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.len += piece.len();
+            self._kept.add(piece.len());
+            self.pieces.push(piece);
+        }
+    }
+
     /// Reads the body to its end, showing each piece to the scanner. `None` if the
     /// request has no body or an empty one.
     pub(super) async fn read(
@@ -52,30 +71,20 @@ impl Body {
                 .map_err(ReadError::Client)?;
         }
         let mut scanner = scanner;
-        let mut body = Body {
-            pieces: Vec::new(),
-            len: 0,
-            sent_len: 0,
-            _kept: Kept::new(kept),
-        };
+        let mut body = Body::empty(kept);
         while let Some(piece) = session
             .read_request_body()
             .await
             .map_err(ReadError::Client)?
         {
-            if piece.is_empty() {
-                continue;
-            }
-            body.len += piece.len();
-            if body.len > limit {
+            if body.len + piece.len() > limit {
                 return Err(ReadError::TooLarge);
             }
-            body._kept.add(piece.len());
             if let Some(scanner) = &mut scanner {
                 // The scanner keeps its first error and tells it at the end.
                 let _ = scanner.push(&piece);
             }
-            body.pieces.push(piece);
+            body.push(piece);
         }
         Ok(if body.len == 0 { None } else { Some(body) })
     }

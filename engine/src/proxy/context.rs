@@ -14,6 +14,7 @@ use super::body::Body;
 use super::credentials::Refused;
 use super::held::Held;
 use super::replay::Hold;
+use super::shadow::Passing;
 use super::target::Next;
 use super::tried::Tried;
 use crate::clock;
@@ -38,6 +39,8 @@ pub struct Context {
     pub target: Option<Target>,
     /// The body, if it was read before an upstream was chosen.
     pub body: Option<Body>,
+    /// What is to be copied of it, and has passed.
+    pub(super) passing: Option<Box<Passing>>,
     /// The client's session, while a replay of the body stands in for it.
     pub(super) hold: Option<Hold>,
     /// What each try met.
@@ -129,6 +132,7 @@ impl Context {
             route: None,
             target: None,
             body: None,
+            passing: None,
             hold: None,
             attempts: Attempts::default(),
             held: None,

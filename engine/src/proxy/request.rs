@@ -176,13 +176,13 @@ fn look_up(
     Ok(None)
 }
 
-/// A body is read whole if the route needs it, if it may have to be sent twice or to two
-/// upstreams, or if a replay has to stand in for its client: for a deadline, for one that may
-/// leave early, and for one that is so old.
+/// A body is read whole if the route needs it, if it may have to be sent twice, or if a replay
+/// has to stand in for its client: for a deadline, for one that may leave early, and for one
+/// that is so old.
 fn wants_body(ctx: &Context, route: &Route, session: &mut Session) -> bool {
     let drains = ctx.generation.drains(Some(route.index())).is_some();
     let is_replayed = route.attempts() > 1 || route.deadline().is_some() || drains;
-    let is_kept = (is_replayed || route.shadow().is_some()) && !session.is_upgrade_req();
+    let is_kept = is_replayed && !session.is_upgrade_req();
     let is_old = session.req_header().version < Version::HTTP_11;
     (route.needs_body() || is_kept || is_old) && !session.is_body_empty()
 }
@@ -279,6 +279,7 @@ fn no_route(session: &Session) -> Box<Refusal> {
 /// Counts a body that streams through, and ends it at the limit.
 pub(super) fn streamed(
     proxy: &Proxy,
+    session: &Session,
     ctx: &mut Context,
     chunk: &mut Option<Bytes>,
     last: bool,
@@ -303,5 +304,6 @@ pub(super) fn streamed(
         ctx.refusal = Some(refusal);
         return Err(error.into_down());
     }
+    shadow::pass(proxy, session, ctx, chunk.as_ref(), last);
     Ok(())
 }

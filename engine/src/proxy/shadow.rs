@@ -2,11 +2,14 @@
 //!
 //! It is made when the request is there in full, of the same memory, and sent from a task
 //! of the same worker over connections of its own. Nobody waits for it: what becomes of it
-//! is counted, and how its endpoint did is told to the others that choose among them.
+//! is counted, and how its endpoint did is told to the others that choose among them. A
+//! request whose body nobody has to read before is not held up: its pieces are noted as they
+//! pass.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderName, HeaderValue, StatusCode};
 use penstock_plugins::balance::{Ask, Flight, Verdict};
@@ -48,15 +51,64 @@ struct Shadow {
     _place: Place,
 }
 
-/// Copies a request that is about to be sent upstream, if it is its turn.
-pub(super) fn cast(proxy: &Proxy, session: &Session, ctx: &Context) {
+/// The body of a request that is to be copied, as far as it has passed.
+pub(super) struct Passing {
+    shadows: Arc<Shadows>,
+    body: Body,
+}
+
+/// Copies a request that is about to be sent upstream, if it is its turn: now, or when the
+/// rest of it has passed.
+pub(super) fn cast(proxy: &Proxy, session: &mut Session, ctx: &mut Context) {
     let Some(shadows) = ctx.generation.shadows(ctx.route) else {
         return;
     };
     if session.is_upgrade_req() || !shadows.is_due() {
         return;
     }
-    match Shadow::of(session.req_header(), ctx, shadows) {
+    if ctx.body.is_some() || session.is_body_empty() {
+        return send(proxy, session, ctx, shadows, ctx.body.as_ref());
+    }
+    let passing = Passing {
+        shadows: shadows.clone(),
+        body: Body::empty(&proxy.telemetry.bodies_kept),
+    };
+    ctx.passing = Some(Box::new(passing));
+}
+
+/// A piece of a body goes upstream, which may be the last one.
+pub(super) fn pass(
+    proxy: &Proxy,
+    session: &Session,
+    ctx: &mut Context,
+    piece: Option<&Bytes>,
+    last: bool,
+) {
+    let Some(mut passing) = ctx.passing.take() else {
+        return;
+    };
+    if let Some(piece) = piece {
+        passing.body.push(piece.clone());
+    }
+    let shadows = &passing.shadows;
+    if passing.body.len() as u64 > shadows.settings.body.bytes() {
+        shadows.metrics.outcomes.count(ShadowOutcome::BodyTooLarge);
+    } else if last {
+        let body = Some(&passing.body).filter(|body| body.len() > 0);
+        send(proxy, session, ctx, shadows, body);
+    } else {
+        ctx.passing = Some(passing);
+    }
+}
+
+fn send(
+    proxy: &Proxy,
+    session: &Session,
+    ctx: &Context,
+    shadows: &Arc<Shadows>,
+    body: Option<&Body>,
+) {
+    match Shadow::of(session.req_header(), ctx, shadows, body) {
         Ok(shadow) => {
             tokio::spawn(shadow.send(proxy.connections.clone()));
         }
@@ -69,15 +121,16 @@ impl Shadow {
         client: &RequestHeader,
         ctx: &Context,
         shadows: &Arc<Shadows>,
+        body: Option<&Body>,
     ) -> Result<Shadow, ShadowOutcome> {
         let body_max = shadows.settings.body.bytes();
-        if ctx.body.as_ref().map_or(0, Body::len) as u64 > body_max {
+        if body.map_or(0, Body::len) as u64 > body_max {
             return Err(ShadowOutcome::BodyTooLarge);
         }
         let place = shadows.place().ok_or(ShadowOutcome::NoPlace)?;
         let upstream = ctx.generation.upstream(shadows.target.upstream);
         let upstream = upstream.ok_or(ShadowOutcome::Unavailable)?;
-        let sent = ctx.body.as_ref().map(Body::pieces).unwrap_or_default();
+        let sent = body.map(Body::pieces).unwrap_or_default();
         let ask = Ask {
             now: clock::now(),
             key: upstream.key(client, &ctx.exchange, sent),
@@ -88,7 +141,7 @@ impl Shadow {
             debug!(upstream = upstream.name, %none, "a request is not copied");
             ShadowOutcome::Unavailable
         })?;
-        let body = body(ctx, shadows);
+        let body = body.map(|body| body.copy(&edits::of_body(ctx, &shadows.target)));
         let length = body.as_ref().map(Body::len);
         let head = head(client, ctx, upstream, &member.target, length);
         let head = head.map_err(|error| {
@@ -176,12 +229,6 @@ impl Shadow {
         let now = clock::now();
         upstream.judge(&self.endpoint, &mut self.flight, verdict, reason, now);
     }
-}
-
-/// The body with what plugins changed, and with the copy's own model.
-fn body(ctx: &Context, shadows: &Shadows) -> Option<Body> {
-    let body = ctx.body.as_ref()?;
-    Some(body.copy(&edits::of_body(ctx, &shadows.target)))
 }
 
 /// The head as this upstream is to see it.
