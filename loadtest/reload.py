@@ -11,6 +11,10 @@ wrong files in between, which must change nothing, and starts new processes that
     python3 loadtest/reload.py           # less than a minute, to see that it works
     python3 loadtest/reload.py --full    # 200 reloads, 5 upgrades, 1,000 routes, 10,000 keys, 200 streams
 
+Where there are two processors or more, one half is the proxy's and the other half the load's:
+how long a reload takes is to tell of the proxy, not of how the kernel shares a processor with
+k6. Memory is taken while the load pauses, so that it tells what is kept, not what is in use.
+
 The exit code is 1 if anything was harmed: a connection error, an unexpected status, a cut
 stream, an answer that two generations had a part in, a wrong file that was taken, a reload
 over --reload-ms, memory over --memory-percent above what it was before, an error in a log.
@@ -22,6 +26,7 @@ import argparse
 import contextlib
 import http.client
 import json
+import os
 import re
 import signal
 import socket
@@ -42,6 +47,16 @@ SHORT = {"reloads": 20, "upgrades": 1, "routes": 50, "keys": 0, "streams": 20, "
 FULL = {"reloads": 200, "upgrades": 5, "routes": 1000, "keys": 10000, "streams": 200, "kept": 16, "fresh": 8,
         "tls": 4, "warm": 20, "settle": 10}
 WAIT_SECONDS = 60
+CPUS = sorted(os.sched_getaffinity(0))
+HALF = len(CPUS) // 2
+
+
+def only_on(cpus):
+    """What comes before a command that is to use these processors alone."""
+    return ["taskset", "-c", ",".join(map(str, cpus))] if HALF else []
+
+
+LOAD_CPUS, PROXY_CPUS = only_on(CPUS[:HALF]), only_on(CPUS[HALF:])
 VERDICT = re.compile("configuration reloaded|reload refused")
 
 
@@ -54,7 +69,7 @@ class Proxy:
 
     def __init__(self, binary, files, log, upgrade=False):
         self.files, self.log = files, log
-        command = [str(binary), "run", "-c", str(files.config), *(["--upgrade"] if upgrade else [])]
+        command = [*PROXY_CPUS, str(binary), "run", "-c", str(files.config), *(["--upgrade"] if upgrade else [])]
         with log.open("wb") as output:
             # Huge pages make the figure of memory move by 2 MiB, whatever was allocated.
             self.process = start(command, output, MIMALLOC_ALLOW_THP="0")
@@ -118,7 +133,7 @@ class Proxy:
                 raise Harm(f"old generations are still alive after {WAIT_SECONDS} s")
             time.sleep(0.5)
         samples = []
-        for _ in range(100):
+        for _ in range(50):
             samples.append(resident(self.process.pid, "RssAnon"))
             time.sleep(0.1)
         return min(samples)
@@ -231,6 +246,16 @@ def expected_seconds(arguments):
     return round(30 + arguments.settle + changes * (arguments.pause + 0.1) + 3 * arguments.upgrades)
 
 
+@contextlib.contextmanager
+def stopped(process):
+    """Stops a process for a while. What it waits for must not run out of time meanwhile."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
 def load(arguments, folder, files):
     """k6, which runs until it is told to stop."""
     environment = {
@@ -247,7 +272,7 @@ def load(arguments, folder, files):
         "SUMMARY_JSON": str(folder / "k6.json"),
         "API_KEYS": ",".join(LASTING_KEYS) if arguments.keys else "",
     }
-    command = [arguments.k6, "run", "--quiet", "--no-usage-report", str(HERE / "k6" / "reload.js")]
+    command = [*LOAD_CPUS, arguments.k6, "run", "--quiet", "--no-usage-report", str(HERE / "k6" / "reload.js")]
     with (folder / "k6.log").open("wb") as output:
         return start(command, output, **environment)
 
@@ -265,7 +290,8 @@ def drive(arguments, run, k6):
     for _ in range(arguments.warm):
         run.change(judged=False)
         pause()
-    before = run.proxy.memory()
+    with stopped(k6):
+        before = run.proxy.memory()
     each = f"{arguments.routes} routes and {arguments.keys} keys each"
     print(f"{arguments.reloads} reloads, {each}, wrong files in between", flush=True)
     for n in range(arguments.reloads):
@@ -276,7 +302,8 @@ def drive(arguments, run, k6):
         if n % 3 == 1:
             run.break_files()
             pause()
-    after = run.proxy.memory()
+    with stopped(k6):
+        after = run.proxy.memory()
     for n in range(arguments.upgrades):
         print(f"upgrade {n + 1} of {arguments.upgrades}", flush=True)
         run.upgrade()
@@ -380,7 +407,7 @@ def main():
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-reload-")))
         upstreams = free_port(), free_port()
         for name, port in zip(("even", "odd"), upstreams):
-            command = [str(arguments.bin / "penstock"), "simulate", "--listen", f"127.0.0.1:{port}", "--name", name]
+            command = [*LOAD_CPUS, str(arguments.bin / "penstock"), "simulate", "--listen", f"127.0.0.1:{port}", "--name", name]
             pace = ["--first-token", "20ms", "--between-tokens", "20ms", "--tokens", str(arguments.stream_tokens)]
             stack.callback(stop, start([*command, *pace]))
             wait_for(port)

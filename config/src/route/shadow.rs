@@ -10,8 +10,9 @@ use crate::unit::{Duration, ModelName, Name, Size};
 /// traffic. It is sent once the request is there in full, marked with
 /// `x-penstock-shadow: 1` and with that upstream's credentials; the headers in which clients
 /// present theirs are taken out, cookies included. Its answer is read and thrown away. The
-/// client's own request neither waits for it nor changes with it; its body is kept until it
-/// has passed and been copied. What the copy uses is charged to no limit, and how it goes counts for the health of its endpoint.
+/// client's own request neither waits for it nor changes with it; its body is kept until all
+/// of it has passed. What the copy uses is charged to no limit, and how it goes counts for
+/// the health of its endpoint.
 /// Upgrades are not copied. A shutdown cuts the copies that are under way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
