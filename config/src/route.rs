@@ -169,9 +169,9 @@ pub struct Match {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Glob>,
     /// The client's address is in any of these countries, by the database under `geoip`,
-    /// which must be there. It is the address of the connection's other end, as limits by
-    /// `client` count it. One that the database does not know is in none of them. Empty:
-    /// every address. At most 250.
+    /// which must be there. It is the address that limits by `client` count: of whoever
+    /// connects, or whom a trusted proxy names (`server.clients`). One that the database does
+    /// not know is in none of them. Empty: every address. At most 250.
     #[serde(
         deserialize_with = "field::short_list::<_, _, 250>",
         skip_serializing_if = "Vec::is_empty"

@@ -11,9 +11,11 @@ use crate::field;
 use crate::unit::{Duration, Name, NameServer, Secret, Size};
 
 mod changes;
+mod clients;
 mod text;
 
 pub use changes::changed_keys;
+pub use clients::{Clients, ForwardedHeader, ProxyProtocol};
 
 /// Listeners, transport, workers and limits. A reload that changes any of it is
 /// refused, naming the keys that differ.
@@ -54,6 +56,9 @@ pub struct Server {
     pub log: Log,
     /// Bounds on what clients may ask for.
     pub limits: Limits,
+    /// Whose word on a client's address is taken, and how many connections an address may
+    /// have.
+    pub clients: Clients,
     /// How paths are brought into one spelling before a route is looked for.
     pub paths: Paths,
     /// Memory for answers that are given again. Used by the `cache` plugin only.
@@ -77,6 +82,11 @@ pub struct Listener {
     /// client's preface on a cleartext one (default: off; RFC 9113 section 3.3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http2: Option<bool>,
+    /// Whether connections begin with a header of the PROXY protocol, before TLS, that names
+    /// their client. Needs `server.clients.trusted_proxies`. Default: none does; one that
+    /// begins so is refused like any other malformed request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// A listener's certificate. Both files are read again on reload.
@@ -209,7 +219,8 @@ pub struct Limits {
     #[schemars(range(min = 8, max = 256))]
     pub request_fields: u16,
     /// Client connections that a worker holds at once; past it the worker accepts
-    /// no more until one closes. Default: 65536, at
+    /// no more until one closes. So there may be that many times `workers` in all; how many
+    /// one address may have is `clients.connections_per_address`. Default: 65536, at
     /// least 1, at most 1000000.
     #[serde(deserialize_with = "field::within::<_, _, 1, 1_000_000>")]
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -325,6 +336,7 @@ impl Default for Server {
             dns: Dns::default(),
             log: Log::default(),
             limits: Limits::default(),
+            clients: Clients::default(),
             paths: Paths::default(),
             cache: CacheMemory::default(),
             io_uring: IoUring::default(),
@@ -338,6 +350,7 @@ impl Default for Listener {
             address: loopback(8080),
             tls: None,
             http2: None,
+            proxy_protocol: None,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use penstock_config::server::ProxyProtocol;
 use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora_core::listeners::tls::Acceptor as TlsAcceptor;
 use pingora_core::protocols::http::ServerSession;
@@ -17,13 +18,14 @@ use crate::handover::Connector;
 use crate::live::Live;
 use crate::proxy::{self, Proxy};
 use crate::strict::Limits;
-use crate::telemetry::{Held, Telemetry};
-use crate::transport::{Accepted, EpollStream, RingStream};
+use crate::telemetry::Telemetry;
+use crate::transport::{Accepted, EpollStream, RingStream, Speaks};
 
 mod downstream;
+mod introduction;
 mod requests;
 
-pub use downstream::Downstream;
+pub use downstream::{Downstream, Place};
 pub use requests::{Refused, Requests};
 
 /// Longest wait for a TLS handshake.
@@ -51,6 +53,8 @@ pub struct Terms {
     pub tls: Option<Arc<TlsAcceptor>>,
     /// Cleartext HTTP/2 is recognised by its preface.
     pub cleartext_http2: bool,
+    /// Connections begin with the address of their client.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// How long a connection may be idle between requests.
     pub keepalive: Duration,
     /// Longest wait for the next bytes from the client.
@@ -73,15 +77,15 @@ pub async fn serve(
     engine: Arc<Engine>,
     accepted: Accepted,
     terms: Terms,
-    open: Held,
+    place: Place,
     shutdown: ShutdownWatch,
 ) {
     let opened = match accepted {
         Accepted::Epoll(stream) => {
-            Box::pin(opened(Downstream::new(stream, open), &terms, &shutdown)).await
+            Box::pin(opened(Downstream::new(stream, place), &terms, &shutdown)).await
         }
         Accepted::IoUring(stream) => {
-            Box::pin(opened(Downstream::new(stream, open), &terms, &shutdown)).await
+            Box::pin(opened(Downstream::new(stream, place), &terms, &shutdown)).await
         }
     };
     let Some(stream) = opened else { return };
@@ -99,7 +103,7 @@ async fn opened<S>(
     shutdown: &ShutdownWatch,
 ) -> Option<Stream>
 where
-    S: IO + 'static,
+    S: IO + Speaks + 'static,
 {
     if !begins(&mut socket, terms, &mut shutdown.clone()).await {
         return None;
@@ -116,12 +120,15 @@ where
 }
 
 /// Waits for a new connection's first bytes. False if it ends without them.
-async fn begins<S: IO>(
+async fn begins<S: IO + Speaks>(
     socket: &mut Downstream<S>,
     terms: &Terms,
     shutdown: &mut ShutdownWatch,
 ) -> bool {
     let arrived = pingora_timeout::timeout(terms.read_timeout, async {
+        if let Some(header) = terms.proxy_protocol {
+            introduction::hear(socket, header, terms.live.clients()).await?;
+        }
         if terms.cleartext_http2 {
             socket.find_preface().await
         } else {

@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod background;
+pub mod clients;
 pub mod clock;
 pub mod commands;
 pub mod connections;

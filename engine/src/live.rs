@@ -16,6 +16,7 @@ use penstock_config::{Config, Diff, server};
 use penstock_plugins::Shared;
 use tracing::{info, warn};
 
+use crate::clients::{Clients, Refusals};
 use crate::files;
 use crate::generation::{self, BuildErrors, Generation};
 use crate::history::{Action, Applied, History, Record, Refused};
@@ -81,6 +82,7 @@ pub struct Live {
     source: Source,
     transport: Transport,
     server: server::Server,
+    clients: Arc<Clients>,
     telemetry: Arc<Telemetry>,
     shared: Arc<Shared>,
     next_id: AtomicU64,
@@ -115,6 +117,8 @@ impl Live {
         telemetry: Arc<Telemetry>,
     ) -> Result<Live, BuildErrors> {
         let server = config.server.clone();
+        let refusals = Refusals::new(telemetry.refused_connections());
+        let clients = Arc::new(Clients::new(&server.clients, refusals));
         let shared = Arc::new(Shared::default());
         telemetry.watch_shared(Arc::clone(&shared));
         let first = Generation::build(1, config, transport, &telemetry, &shared)?;
@@ -126,6 +130,7 @@ impl Live {
             source,
             transport,
             server,
+            clients,
             telemetry,
             shared,
             next_id: AtomicU64::new(2),
@@ -153,6 +158,11 @@ impl Live {
     /// The part of the configuration that is fixed until a restart.
     pub fn server(&self) -> &server::Server {
         &self.server
+    }
+
+    /// Who connects, which is fixed as well.
+    pub fn clients(&self) -> &Arc<Clients> {
+        &self.clients
     }
 
     /// Where the configuration comes from.

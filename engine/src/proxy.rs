@@ -27,6 +27,7 @@ use crate::telemetry::Telemetry;
 mod answer;
 mod attempt;
 mod body;
+mod client;
 mod context;
 mod credentials;
 mod edits;

@@ -28,6 +28,7 @@ mod routes;
 mod shadows;
 mod upstreams;
 
+use crate::clients::Refusal;
 use crate::clock;
 use crate::drains::Drained;
 use crate::hedges::Hedged;
@@ -37,7 +38,7 @@ use credentials::Credentials;
 use endpoints::Endpoints;
 use firewall::Firewall;
 use limits::Limits;
-use outcomes::ByRoute;
+use outcomes::{ByRoute, Family};
 pub use outcomes::{Outcome, Outcomes};
 pub use reloads::Reloads;
 use rings::Rings;
@@ -76,6 +77,7 @@ pub struct Telemetry {
     pub limit_reached: IntCounterVec,
     /// Accepts that failed.
     pub accept_errors: IntCounter,
+    refused_connections: Family<Refusal>,
     rules_broken: IntCounterVec,
     /// Requests that no route matched.
     pub unmatched: RouteMetrics,
@@ -130,6 +132,12 @@ impl Telemetry {
                 &["limit"],
             )?,
             accept_errors: families.counter("accept_errors_total", "Accepts that failed")?,
+            refused_connections: Family::new(
+                &families,
+                "connections_refused_total",
+                "Client connections closed before they were served",
+                &["reason"],
+            )?,
             rules_broken: rules_broken(&families)?,
             unmatched,
             generation: families
@@ -209,6 +217,11 @@ impl Telemetry {
         self.hedges.forget_gone();
         self.shadows.forget_gone();
         self.upstreams.forget_gone();
+    }
+
+    /// The handles of connections that are refused.
+    pub fn refused_connections(&self) -> Outcomes<Refusal> {
+        self.refused_connections.of(&[])
     }
 
     /// Counts a request that broke a rule.

@@ -4,16 +4,16 @@
 //! how a plain HTTP/1 upstream is connected to.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 
 use penstock_config::server;
-use pingora_core::protocols::{ALPN, tls::CustomALPN};
+use pingora_core::protocols::{ALPN, GetSocketDigest, tls::CustomALPN};
 
 mod connector;
 mod socket;
 
 pub use connector::Connector;
-pub use socket::{EpollStream, RingStream};
+pub use socket::{EpollStream, RingStream, Speaks};
 
 /// The transport that serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,18 @@ pub enum Accepted {
     IoUring(RingStream),
 }
 
+impl Accepted {
+    /// Address of the connection's other end. On the ring the kernel is asked for it, once for
+    /// each connection; none if that has gone.
+    pub fn peer(&self) -> Option<IpAddr> {
+        let digest = match self {
+            Accepted::Epoll(stream) => stream.get_socket_digest(),
+            Accepted::IoUring(stream) => stream.get_socket_digest(),
+        };
+        Some(digest?.peer_addr()?.as_inet()?.ip().to_canonical())
+    }
+}
+
 impl Acceptor {
     /// Takes over a socket that listens.
     ///
@@ -115,9 +127,10 @@ impl Acceptor {
     /// call may succeed.
     pub async fn accept(&mut self) -> io::Result<Accepted> {
         match self {
-            Acceptor::Epoll(listener) => Ok(Accepted::Epoll(EpollStream::on_epoll(
-                listener.accept().await?.0,
-            ))),
+            Acceptor::Epoll(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok(Accepted::Epoll(EpollStream::on_epoll(stream, peer)))
+            }
             Acceptor::IoUring(listener) => Ok(Accepted::IoUring(RingStream::on_ring(
                 listener.accept().await?,
             ))),

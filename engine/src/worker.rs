@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use penstock_config::server::Batching;
+use penstock_config::server::{Batching, Listener};
 use pingora_core::protocols::http::v2::server::default_h2_options;
 use pingora_core::server::configuration::ServerConf;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
-use crate::edge::{self, Engine, Terms};
+use crate::edge::{self, Engine, Place, Terms};
 use crate::handout;
 use crate::handover::{Connector, Handover};
 use crate::live::Live;
@@ -261,13 +261,18 @@ async fn accept(
         };
         match accepted {
             Ok(accepted) => {
+                let terms = terms(listener, &common);
+                let clients = common.live.clients();
+                let Ok(guest) = clients.meet(accepted.peer(), terms.proxy_protocol) else {
+                    continue;
+                };
                 common.telemetry.connections.inc();
                 let open = Held::new(&common.telemetry.connections_open);
                 let serving = edge::serve(
                     engine.clone(),
                     accepted,
-                    terms(listener, &common),
-                    open,
+                    terms,
+                    Place { open, guest },
                     shutdown.clone(),
                 );
                 tokio::spawn(async move {
@@ -287,13 +292,12 @@ async fn accept(
 fn terms(listener: usize, common: &Common) -> Terms {
     let server = common.live.server();
     let tls = common.live.load().acceptor(listener);
-    let http2 = server
-        .listen
-        .get(listener)
-        .is_some_and(|listener| listener.offers_http2());
+    let listener = server.listen.get(listener);
+    let http2 = listener.is_some_and(Listener::offers_http2);
     Terms {
         cleartext_http2: http2 && tls.is_none(),
         tls,
+        proxy_protocol: listener.and_then(|listener| listener.proxy_protocol),
         keepalive: server.limits.keepalive_timeout.get(),
         read_timeout: server.limits.read_timeout.get(),
         write_timeout: server.limits.write_timeout.get(),

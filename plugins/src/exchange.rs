@@ -23,7 +23,8 @@ use crate::usage::Usage;
 pub struct Arrival {
     /// 128 random bits, drawn by the engine for this exchange alone.
     pub id: u128,
-    /// Address of the connection's other end; none when the transport has none.
+    /// Address of whoever sent the request: the connection's other end, or where that is a
+    /// trusted proxy, whom it names. None when the transport has none.
     pub client: Option<IpAddr>,
     /// The generation of the configuration that serves this exchange to its end.
     pub generation: u64,
@@ -93,7 +94,7 @@ impl Exchange {
         self.arrival.id
     }
 
-    /// Address of the client's end of the connection.
+    /// Address of whoever sent the request, through whatever proxies the operator trusts.
     pub fn client(&self) -> Option<IpAddr> {
         self.arrival.client
     }

@@ -254,6 +254,10 @@ fn push(text: &mut String, variable: &Variable, exchange: &Exchange) -> Option<(
         Variable::Route => push_encoded(text, exchange.route()?.as_str(), ""),
         Variable::Model => push_encoded(text, exchange.model()?, ""),
         Variable::RequestId => push_encoded(text, &request_id::of(exchange), ""),
+        Variable::ClientAddress => {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{}", exchange.client()?);
+        }
     }
     Some(())
 }

@@ -134,6 +134,7 @@ pub mod jwt;
 mod lanes;
 pub mod limits;
 pub mod media_type;
+pub mod networks;
 pub mod preamble;
 pub mod refusal;
 pub mod request_id;

@@ -17,7 +17,6 @@ mod form;
 mod head;
 mod json;
 mod multipart;
-mod networks;
 mod rule;
 mod rules;
 mod view;

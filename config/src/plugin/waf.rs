@@ -112,7 +112,8 @@ pub struct Fields {
     pub body: BTreeMap<MediaType, Size>,
 }
 
-/// Which clients may connect, by the address of their end of the connection.
+/// Which clients are served, by their address, which for requests through a trusted proxy is
+/// the one that it names (`server.clients`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Addresses {

@@ -1,10 +1,10 @@
 //! Networks.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{Invalid, shown, text_value};
 
@@ -22,6 +22,13 @@ text_value!(Cidr, "a network such as `10.0.0.0/8`", {
 });
 
 impl Cidr {
+    /// The addresses of the machine itself (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3).
+    pub(crate) fn loopback() -> [Self; 2] {
+        let v4 = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+        let v6 = Ipv6Net::from(Ipv6Addr::LOCALHOST);
+        [Self(v4.into()), Self(v6.into())]
+    }
+
     /// The network.
     pub fn network(self) -> IpNet {
         self.0

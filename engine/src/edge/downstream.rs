@@ -2,6 +2,7 @@
 //! count of open ones.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,10 +16,21 @@ use pingora_core::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use crate::clients::Guest;
 use crate::telemetry::Held;
+use crate::transport::Speaks;
 
 /// What an HTTP/2 client sends first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A client's connection among the others. It counts while this lives.
+#[derive(Debug)]
+pub struct Place {
+    /// Among all.
+    pub open: Held,
+    /// Among those of its address, if these are bounded.
+    pub guest: Option<Guest>,
+}
 
 /// A client's connection. While it lives, it counts as open.
 #[derive(Debug)]
@@ -27,17 +39,24 @@ pub struct Downstream<S> {
     /// Read ahead to recognise the protocol, and not yet read again.
     ahead: Vec<u8>,
     http2: bool,
-    _open: Held,
+    place: Place,
+}
+
+impl<S: Speaks> Downstream<S> {
+    /// From now on this is the client's address.
+    pub(super) fn speak_for(&mut self, address: SocketAddr) {
+        self.socket.speak_for(address);
+    }
 }
 
 impl<S: IO> Downstream<S> {
-    /// Counts the connection in `open`.
-    pub fn new(socket: S, open: Held) -> Self {
+    /// A connection with its place among the others.
+    pub fn new(socket: S, place: Place) -> Self {
         Downstream {
             socket,
             ahead: Vec::new(),
             http2: false,
-            _open: open,
+            place,
         }
     }
 
@@ -55,7 +74,7 @@ impl<S: IO> Downstream<S> {
         while PREFACE.starts_with(&self.ahead) && self.ahead.len() < PREFACE.len() {
             self.read_ahead().await?;
         }
-        self.http2 = self.ahead == PREFACE;
+        self.http2 = self.ahead.starts_with(PREFACE);
         Ok(())
     }
 
@@ -64,21 +83,60 @@ impl<S: IO> Downstream<S> {
     /// # Errors
     /// What reading met, or `UnexpectedEof` when the client closed before that.
     pub async fn find_first_bytes(&mut self) -> io::Result<()> {
-        self.read_ahead().await
+        match self.ahead.is_empty() {
+            true => self.read_ahead().await,
+            false => Ok(()),
+        }
     }
 
-    /// Reads ahead, as far as the preface would go at most.
+    /// Reads ahead, at most as much as the preface is long.
     async fn read_ahead(&mut self) -> io::Result<()> {
         let mut chunk = [0; PREFACE.len()];
-        let missing = PREFACE.len().saturating_sub(self.ahead.len());
-        let room = chunk.get_mut(..missing).unwrap_or_default();
-        let n = self.socket.read(room).await?;
+        let n = self.socket.read(&mut chunk).await?;
         if n == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.ahead
             .extend_from_slice(chunk.get(..n).unwrap_or_default());
         Ok(())
+    }
+
+    /// What was read and not yet read again.
+    pub(super) fn ahead(&self) -> &[u8] {
+        &self.ahead
+    }
+
+    /// Reads a little more ahead.
+    ///
+    /// # Errors
+    /// What reading met, or `UnexpectedEof` when the client closed before that.
+    pub(super) async fn hear_more(&mut self) -> io::Result<()> {
+        self.read_ahead().await
+    }
+
+    /// Reads so many bytes away.
+    ///
+    /// # Errors
+    /// What reading met, or `UnexpectedEof` when the client closed before that.
+    pub(super) async fn skip(&mut self, len: usize) -> io::Result<()> {
+        let here = self.ahead.len().min(len);
+        self.ahead.drain(..here);
+        let mut left = len - here;
+        let mut room = [0; 512];
+        while left > 0 {
+            let wanted = left.min(room.len());
+            let read = self.socket.read(room.get_mut(..wanted).unwrap_or_default());
+            match read.await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => left = left.saturating_sub(read),
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the connection among those of its address.
+    pub(super) fn host(&mut self, guest: Option<Guest>) {
+        self.place.guest = guest;
     }
 
     /// Whether the client began with HTTP/2's preface.

@@ -18,7 +18,7 @@ use pingora_proxy::Session;
 
 use super::body::{self, Body, ReadError};
 use super::context::Context;
-use super::{Proxy, respond, shadow, stored, strict, target};
+use super::{Proxy, client, respond, shadow, stored, strict, target};
 
 /// How long a client that announces too large a body may take to begin with it, until it is
 /// told.
@@ -40,10 +40,7 @@ impl From<Box<Refusal>> for Stop {
 
 /// Lets a request through, or answers it. True if it was answered.
 pub(super) async fn admit(proxy: &Proxy, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-    let client = session
-        .client_addr()
-        .and_then(|address| address.as_inet())
-        .map(|address| address.ip());
+    let client = client::settle(proxy.live.clients(), session);
     let normalised = strict::normalise(proxy, session);
     ctx.exchange = Exchange::new(Arrival {
         client,

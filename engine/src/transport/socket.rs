@@ -1,6 +1,7 @@
 //! A socket as Pingora wants to see one.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use penstock_uring::TcpStream;
+use pingora_core::protocols::l4::socket::SocketAddr as PeerAddress;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
@@ -54,14 +56,14 @@ impl RingStream {
 }
 
 impl EpollStream {
-    /// Wraps an established connection.
-    pub fn on_epoll(stream: tokio::net::TcpStream) -> Self {
+    /// Wraps an established connection with this address.
+    pub fn on_epoll(stream: tokio::net::TcpStream, peer: SocketAddr) -> Self {
         let fd = stream.as_raw_fd();
         let stream = BufWriter::with_capacity(EPOLL_WRITE_BUFFER, stream);
         Socket {
             stream,
             fd,
-            digest: Arc::new(SocketDigest::from_raw_fd(fd)),
+            digest: Arc::new(speaking_for(fd, peer)),
         }
     }
 
@@ -71,6 +73,27 @@ impl EpollStream {
     /// What waiting met.
     pub async fn readable(&self) -> io::Result<()> {
         self.stream.get_ref().readable().await
+    }
+}
+
+/// What is known of a socket, with an address that the kernel need not be asked for.
+fn speaking_for(fd: RawFd, address: SocketAddr) -> SocketDigest {
+    let digest = SocketDigest::from_raw_fd(fd);
+    let address = PeerAddress::Inet(address);
+    // It is new, so that there is none yet.
+    let _ = digest.peer_addr.set(Some(address));
+    digest
+}
+
+/// A connection whose other end may speak for somebody else.
+pub trait Speaks {
+    /// From now on this is the client's address.
+    fn speak_for(&mut self, address: SocketAddr);
+}
+
+impl<S> Speaks for Socket<S> {
+    fn speak_for(&mut self, address: SocketAddr) {
+        self.digest = Arc::new(speaking_for(self.fd, address));
     }
 }
 

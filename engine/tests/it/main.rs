@@ -50,6 +50,7 @@ mod bodies;
 mod cache;
 mod cli;
 mod client_gone;
+mod clients;
 mod crash;
 mod credential_pauses;
 mod credentials;

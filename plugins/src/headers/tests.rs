@@ -23,14 +23,16 @@ fn head(headers: &[(&str, &str)]) -> request::Parts {
     request.body(()).unwrap().into_parts().0
 }
 
+const ARRIVAL: Arrival = Arrival {
+    id: 7,
+    client: None,
+    generation: 1,
+    at: Duration::ZERO,
+    dialect: Dialect::OpenAi,
+};
+
 fn exchange() -> Exchange {
-    Exchange::new(Arrival {
-        id: 7,
-        client: None,
-        generation: 1,
-        at: Duration::ZERO,
-        dialect: Dialect::OpenAi,
-    })
+    Exchange::new(ARRIVAL)
 }
 
 fn identity() -> Identity {
@@ -97,6 +99,22 @@ fn what_is_known_is_filled_in_and_cannot_break_out() {
             "x-6=00000000-0000-4000-8000-000000000007",
         ]
     );
+}
+
+#[test]
+fn the_address_is_the_clients_and_nobody_elses() {
+    let rules = r#"{"request": [{"set": {"x-forwarded-for": "{client_address}"}}]}"#;
+    let forged = head(&[("x-forwarded-for", "192.0.2.1"), ("x_forwarded_for", "::1")]);
+    let mut known = Exchange::new(Arrival {
+        client: Some("2001:db8::7".parse().unwrap()),
+        ..ARRIVAL
+    });
+    let (mut request, _) = asked(rules, &mut known, &forged);
+    request.sort();
+    assert_eq!(request, ["x-forwarded-for=2001:db8::7", "x_forwarded_for-"]);
+    let (mut request, _) = asked(rules, &mut exchange(), &forged);
+    request.sort();
+    assert_eq!(request, ["x-forwarded-for-", "x_forwarded_for-"]);
 }
 
 #[test]

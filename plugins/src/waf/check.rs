@@ -7,10 +7,10 @@ use penstock_config::plugin;
 use penstock_config::unit::{Glob, MediaType, Size};
 
 use super::finding::{Finding, Findings, Place};
-use super::networks::Networks;
 use super::rule::Decision;
 use crate::facts::Facts;
 use crate::media_type;
+use crate::networks::Networks;
 
 const MALFORMED: u32 = 100_809;
 const ENCODED: u32 = 100_810;

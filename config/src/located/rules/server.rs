@@ -1,4 +1,4 @@
-//! Addresses can be bound once.
+//! Addresses can be bound once, and not everybody is trusted.
 
 use super::Unique;
 use crate::located::found::Found;
@@ -12,6 +12,7 @@ pub(super) fn check(server: &Server, root: &Node<'_>, found: &mut Found) {
     };
     listeners(server, node, found);
     admin(server, node, found);
+    clients(server, node, found);
 }
 
 fn listeners(server: &Server, node: &Node<'_>, found: &mut Found) {
@@ -31,6 +32,36 @@ fn listeners(server: &Server, node: &Node<'_>, found: &mut Found) {
                 listener.address
             );
             found.at(mark, message, None);
+        }
+    }
+}
+
+/// Who is believed on where a connection comes from.
+fn clients(server: &Server, node: &Node<'_>, found: &mut Found) {
+    let clients = node.get("clients");
+    let proxies = clients.and_then(|clients| clients.get("trusted_proxies"));
+    let written = proxies.into_iter().flat_map(Node::items);
+    for (proxy, node) in server.clients.trusted_proxies.iter().zip(written) {
+        if proxy.network().prefix_len() == 0 {
+            let message = format!("`{proxy}` is everybody, who could then name any address");
+            let hint = "write the networks of your own proxies";
+            found.at(node.mark, message, Some(hint.to_owned()));
+        }
+    }
+    let is_known = !node.has_dropped("clients")
+        && !clients.is_some_and(|clients| clients.has_dropped("trusted_proxies"));
+    if !server.clients.trusted_proxies.is_empty() || !is_known {
+        return;
+    }
+    let listeners = node.get("listen").into_iter().flat_map(Node::items);
+    for (listener, node) in server.listen.iter().zip(listeners) {
+        if listener.proxy_protocol.is_some() {
+            let mark = node
+                .get("proxy_protocol")
+                .map_or(node.mark, |node| node.mark);
+            let message = "nobody's word is taken, since `server.clients.trusted_proxies` is empty";
+            let hint = "write the networks of the proxies that connect here";
+            found.at(mark, message.to_owned(), Some(hint.to_owned()));
         }
     }
 }

@@ -49,6 +49,38 @@ fn listeners() {
 }
 
 #[test]
+fn clients() {
+    let clients = |rest: &str| format!("server:\n  clients:\n    {rest}\n");
+    expect(
+        &clients("trusted_proxies: [10.0.0.0/8, 0.0.0.0/0]"),
+        &[(3, 35, "could then name any address")],
+    );
+    expect(
+        &clients("trusted_proxies: [10.1.0.0/8]"),
+        &[(3, 23, "write `10.0.0.0/8`")],
+    );
+    expect(
+        &clients("connections_per_address: 0"),
+        &[(3, 30, "write 1 to 1000000")],
+    );
+    expect(
+        &clients("forwarded_header: x-real-ip"),
+        &[(3, 23, "`x_forwarded_for`")],
+    );
+    let listen = "listen:\n    - { address: 127.0.0.1:1, proxy_protocol: required }\n";
+    expect(
+        &format!("server:\n  {listen}"),
+        &[(3, 47, "`server.clients.trusted_proxies` is empty")],
+    );
+    let trusting = "clients: { trusted_proxies: [10.0.0.0/8] }";
+    expect(&format!("server:\n  {trusting}\n  {listen}"), &[]);
+    expect(
+        "server:\n  listen: [{ address: 127.0.0.1:1, proxy_protocol: v2 }]\n",
+        &[(2, 52, "`required`")],
+    );
+}
+
+#[test]
 fn upstreams() {
     let upstream = |rest: &str| format!("upstreams:\n  a:\n    {rest}\n");
     expect(&upstream("endpoints: []"), &[(3, 16, "the list is empty")]);

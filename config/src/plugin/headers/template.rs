@@ -12,7 +12,7 @@ pub struct Template(Vec<Piece>);
 text_value!(Template, "a header's value such as `{tenant}`", {
     "type": "string",
     "title": "header value",
-    "description": "A header's value; `{consumer}`, `{tenant}`, `{key}`, `{roles}`, `{claim:NAME}`, `{route}`, `{model}` and `{request_id}` are filled in.",
+    "description": "A header's value; `{consumer}`, `{tenant}`, `{key}`, `{roles}`, `{claim:NAME}`, `{route}`, `{model}`, `{request_id}` and `{client_address}` are filled in.",
     "minLength": 1,
     "maxLength": 4096,
     "examples": ["{tenant}", "team={tenant}; user={consumer}"]
@@ -46,6 +46,8 @@ pub enum Variable {
     Model,
     /// The request's identifier.
     RequestId,
+    /// The client's IP address.
+    ClientAddress,
 }
 
 impl Template {
@@ -66,13 +68,14 @@ impl Template {
 }
 
 impl Variable {
-    const NAMES: &str =
-        "`consumer`, `tenant`, `key`, `roles`, `claim:NAME`, `route`, `model` and `request_id`";
+    const NAMES: &str = "`consumer`, `tenant`, `key`, `roles`, `claim:NAME`, `route`, `model`, `request_id` and `client_address`";
 
-    /// Whether it comes from who the client was found to be.
+    /// Whether it says who the client was found to be.
     pub fn is_of_identity(&self) -> bool {
         match self {
             Self::Consumer | Self::Tenant | Self::Key | Self::Roles | Self::Claim(_) => true,
+            // An upstream goes by it as it does by a name.
+            Self::ClientAddress => true,
             Self::Route | Self::Model | Self::RequestId => false,
         }
     }
@@ -154,6 +157,7 @@ impl FromStr for Variable {
             "route" => Self::Route,
             "model" => Self::Model,
             "request_id" => Self::RequestId,
+            "client_address" => Self::ClientAddress,
             _ => match name.strip_prefix("claim:") {
                 Some("") => return Err("`{claim:}` names no claim".to_owned()),
                 Some(claim) if claim.contains(['{', '}']) => {
@@ -181,6 +185,7 @@ impl fmt::Display for Variable {
             Self::Route => "route",
             Self::Model => "model",
             Self::RequestId => "request_id",
+            Self::ClientAddress => "client_address",
         })
     }
 }

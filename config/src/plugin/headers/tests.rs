@@ -42,7 +42,7 @@ fn templates_come_back_as_they_were_written() {
         "plain",
         "{tenant}",
         "a {consumer}/{tenant} {{literal}} {claim:https://x/y}!",
-        "{roles}{key}{route}{model}{request_id}",
+        "{roles}{key}{route}{model}{request_id}{client_address}",
         "}}{{",
     ] {
         let template: Template = text.parse().unwrap();

@@ -53,6 +53,17 @@ impl Authority {
         name: &str,
         protocols: &[&str],
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(address).await?;
+        self.over(stream, name, protocols).await
+    }
+
+    /// The same over a stream that is connected already.
+    pub(crate) async fn over(
+        &self,
+        stream: TcpStream,
+        name: &str,
+        protocols: &[&str],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
         let mut config = ClientConfig::builder_with_provider(provider())
@@ -62,7 +73,6 @@ impl Authority {
             .with_no_client_auth();
         config.alpn_protocols = names(protocols);
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let stream = TcpStream::connect(address).await?;
         TlsConnector::from(Arc::new(config))
             .connect(name, stream)
             .await

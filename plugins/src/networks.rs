@@ -7,13 +7,14 @@ use penstock_config::unit::Cidr;
 
 /// A set of networks. A look-up is a binary search, however many there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Networks {
+pub struct Networks {
     v4: Box<[(u32, u32)]>,
     v6: Box<[(u128, u128)]>,
 }
 
 impl Networks {
-    pub(super) fn new(networks: &[Cidr]) -> Self {
+    /// The set of these.
+    pub fn new(networks: &[Cidr]) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for network in networks {
             match network.network() {
@@ -27,13 +28,14 @@ impl Networks {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether there is none, so that no address is in one.
+    pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
     /// Whether an address is in one of the networks. One of IPv4 that arrives as IPv6
     /// is looked up as what it is.
-    pub(super) fn contains(&self, address: IpAddr) -> bool {
+    pub fn contains(&self, address: IpAddr) -> bool {
         match address.to_canonical() {
             IpAddr::V4(address) => within(&self.v4, address.into()),
             IpAddr::V6(address) => within(&self.v6, address.into()),
