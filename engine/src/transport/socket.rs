@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 
 /// A connection whose bytes are moved by `S`.
 #[derive(Debug)]
-pub struct Socket<S> {
+pub struct Socket<S: Bytes> {
     stream: S,
     fd: RawFd,
     digest: Arc<SocketDigest>,
@@ -98,10 +98,30 @@ impl<S> Speaks for Socket<S> {
 }
 
 /// What a socket's bytes can be moved by.
-pub trait Bytes: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+pub trait Bytes: AsyncRead + AsyncWrite + Unpin + Send + Sync {
+    /// Sends what was written and not flushed, if that takes no waiting.
+    fn let_go(&mut self);
+}
 
-impl Bytes for TcpStream {}
-impl Bytes for BufWriter<tokio::net::TcpStream> {}
+impl Bytes for TcpStream {
+    fn let_go(&mut self) {}
+}
+
+impl Bytes for BufWriter<tokio::net::TcpStream> {
+    fn let_go(&mut self) {
+        if !self.buffer().is_empty() {
+            // It is given up: nobody is left to hear of an error.
+            let _ = self.get_ref().try_write(self.buffer());
+        }
+    }
+}
+
+/// The alert that ends a TLS handshake is written and not flushed.
+impl<S: Bytes> Drop for Socket<S> {
+    fn drop(&mut self) {
+        self.stream.let_go();
+    }
+}
 
 impl<S: Bytes> AsyncRead for Socket<S> {
     fn poll_read(
