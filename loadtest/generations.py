@@ -40,7 +40,8 @@ class Files:
     def _make_certificate(self, number):
         paths = self.folder / f"cert-{number}.pem", self.folder / f"key-{number}.pem"
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-                        "-nodes", "-days", "2", "-subj", f"/CN=generation-{number}", "-keyout", paths[1],
+                        "-nodes", "-days", "2", "-subj", f"/CN=generation-{number}",
+                        "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", paths[1],
                         "-out", paths[0]], check=True, capture_output=True)
         return paths
 

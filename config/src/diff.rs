@@ -12,6 +12,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write};
+use std::net::SocketAddr;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -19,7 +20,7 @@ use serde_json::Value;
 use crate::route::{Fallback, Route, Target};
 use crate::unit::{Duration, ModelName, Name};
 use crate::upstream::{Credential, Endpoint, Upstream};
-use crate::{Config, Plugin};
+use crate::{Config, Plugin, Server, server};
 use order::{Step, steps};
 
 /// What a reload would change.
@@ -44,6 +45,8 @@ pub struct Change {
 pub enum Subject {
     /// What is fixed until a restart: a reload that changes it is refused.
     Server,
+    /// A listener's certificates, and what it asks of clients.
+    Listener(SocketAddr),
     /// Where addresses are.
     GeoIp,
     /// An upstream.
@@ -82,7 +85,9 @@ impl Diff {
     pub fn new(old: &Config, new: &Config) -> Self {
         let mut diff = Self::default();
         if old.server != new.server {
-            diff.fields(&Subject::Server, "", &old.server, &new.server);
+            let fixed = server::fixed(&old.server, &new.server);
+            diff.fields(&Subject::Server, "", &old.server, &*fixed);
+            diff.listeners(&old.server, &new.server);
             if diff.changes.is_empty() {
                 // A value that JSON cannot show, as a path that is not UTF-8.
                 let (from, to) = ("…".to_owned(), "…".to_owned());
@@ -136,6 +141,7 @@ impl Diff {
             // Writing to a string cannot fail.
             let _ = match kind {
                 Kind::Server => write!(text, "{comma}server changed"),
+                Kind::Listener => write!(text, "{comma}{}", counted(count, "listener", fate)),
                 Kind::GeoIp => write!(text, "{comma}geoip changed"),
                 Kind::Chain => write!(text, "{comma}chain changed"),
                 Kind::Upstream => write!(text, "{comma}{}", counted(count, "upstream", fate)),
@@ -177,6 +183,15 @@ impl Diff {
                 self.note(subject, key, what);
             },
         );
+    }
+
+    fn listeners(&mut self, old: &Server, new: &Server) {
+        for (old, new) in old.listen.iter().zip(&new.listen) {
+            let tls = old.tls.as_ref().zip(new.tls.as_ref());
+            if let Some((was, is)) = tls.filter(|(was, is)| was != is) {
+                self.fields(&Subject::Listener(old.address), "tls", was, is);
+            }
+        }
     }
 
     fn upstreams(&mut self, old: &BTreeMap<Name, Upstream>, new: &BTreeMap<Name, Upstream>) {
@@ -477,6 +492,7 @@ fn shares(split: &[Target]) -> String {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Server,
+    Listener,
     GeoIp,
     Upstream,
     Chain,
@@ -520,6 +536,7 @@ impl Subject {
     fn kind(&self) -> Kind {
         match self {
             Self::Server => Kind::Server,
+            Self::Listener(_) => Kind::Listener,
             Self::GeoIp => Kind::GeoIp,
             Self::Upstream(_) => Kind::Upstream,
             Self::Chain => Kind::Chain,
@@ -532,6 +549,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Server => f.write_str("server"),
+            Self::Listener(address) => write!(f, "listener {address}"),
             Self::GeoIp => f.write_str("geoip"),
             Self::Upstream(name) => write!(f, "upstream `{name}`"),
             Self::Chain => f.write_str("chain"),

@@ -8,17 +8,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::field;
-use crate::unit::{Duration, Name, NameServer, Secret, Size};
+use crate::unit::{Duration, Name, NameServer, Size};
 
 mod changes;
 mod clients;
 mod text;
+mod tls;
 
 pub use changes::changed_keys;
+pub(crate) use changes::fixed;
 pub use clients::{Clients, ForwardedHeader, ProxyProtocol};
+pub use tls::{CertificateFiles, ClientCertificates, ListenerTls, TlsVersion, UnknownNames};
 
 /// Listeners, transport, workers and limits. A reload that changes any of it is
-/// refused, naming the keys that differ.
+/// refused, naming the keys that differ; the certificates of listeners may change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
@@ -75,7 +78,7 @@ pub struct Listener {
     #[serde(deserialize_with = "field::socket_address")]
     #[schemars(schema_with = "address_schema")]
     pub address: SocketAddr,
-    /// Certificate and key; with them the listener speaks TLS 1.2 and 1.3.
+    /// Certificates and keys; with them the listener speaks TLS 1.2 and 1.3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
     /// Whether HTTP/2 is offered: by ALPN on a TLS listener (default: on), by the
@@ -87,18 +90,6 @@ pub struct Listener {
     /// begins so is refused like any other malformed request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyProtocol>,
-}
-
-/// A listener's certificate. Both files are read again on reload.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ListenerTls {
-    /// PEM file with the certificate and its chain, leaf first.
-    #[serde(deserialize_with = "field::file")]
-    #[schemars(length(min = 1))]
-    pub certificate: PathBuf,
-    /// PEM private key (PKCS#8, PKCS#1 or SEC1).
-    pub private_key: Secret,
 }
 
 /// The admin listener's address, or `off`.

@@ -19,6 +19,7 @@ use crate::live::Live;
 use crate::proxy::{self, Proxy};
 use crate::strict::Limits;
 use crate::telemetry::Telemetry;
+use crate::tls::Failure;
 use crate::transport::{Accepted, EpollStream, RingStream, Speaks};
 
 mod downstream;
@@ -113,8 +114,14 @@ where
     };
     match pingora_timeout::timeout(HANDSHAKE_WAIT, acceptor.tls_handshake(socket)).await {
         Ok(Ok(stream)) => return Some(Box::new(stream)),
-        Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
-        Err(_) => debug!("TLS handshake took over {HANDSHAKE_WAIT:?}"),
+        Ok(Err(error)) => {
+            terms.telemetry.handshakes.failed(Failure::of(&error));
+            debug!(%error, "TLS handshake failed");
+        }
+        Err(_) => {
+            terms.telemetry.handshakes.failed(Failure::Timeout);
+            debug!("TLS handshake took over {HANDSHAKE_WAIT:?}");
+        }
     }
     None
 }

@@ -16,6 +16,7 @@ use penstock_plugins::{RouteTable, Shared, build};
 use pingora_core::listeners::tls::Acceptor;
 use prometheus::IntGauge;
 
+use crate::clock;
 use crate::drains::Drains;
 use crate::files::{Files, Seen};
 use crate::hedges::Hedges;
@@ -24,7 +25,7 @@ use crate::names::{self, Answer};
 use crate::retries::Retries;
 use crate::shadows::Shadows;
 use crate::telemetry::{Held, RouteMetrics, Telemetry};
-use crate::tls::{self, Acceptors, CertificateError};
+use crate::tls::{self, Accepting, CertificateError, Tls};
 use crate::transport::Transport;
 use crate::upstream::{self, Site, Upstream, Workshop};
 
@@ -38,7 +39,7 @@ pub struct Generation {
     pub routes: RouteTable,
     /// What the files held that it was built from.
     pub files: Seen,
-    acceptors: Acceptors,
+    accepting: Accepting,
     upstreams: Box<[Upstream]>,
     /// How often names of endpoints have got other addresses.
     moves: AtomicU64,
@@ -70,8 +71,8 @@ impl Generation {
     ) -> Result<Self, BuildErrors> {
         let mut errors = Vec::new();
         let files = Files::default();
-        let acceptors = tls::acceptors(&config.server.listen, &files)
-            .map_err(|error| errors.push(BuildError::Certificate(error)));
+        let accepting = tls::accepting(&config.server.listen, &files, shared)
+            .map_err(|failed| errors.extend(failed.into_iter().map(BuildError::Certificate)));
         let mut upstreams = Vec::with_capacity(config.upstreams.len());
         let answers = names::look_up_all(&config.server.dns, hosts(&config));
         let workshop = Workshop {
@@ -88,7 +89,7 @@ impl Generation {
         }
         let routes = RouteTable::new(&config, shared, &Machine(&files))
             .map_err(|failed| errors.extend(failed.into_iter().map(BuildError::Chain)));
-        let (Ok(routes), Ok(acceptors), true) = (routes, acceptors, errors.is_empty()) else {
+        let (Ok(routes), Ok(accepting), true) = (routes, accepting, errors.is_empty()) else {
             return Err(BuildErrors(errors));
         };
         Ok(Generation {
@@ -101,7 +102,7 @@ impl Generation {
             shadows: shadows(&config, &routes, telemetry, shared),
             routes,
             files: files.seen(),
-            acceptors,
+            accepting,
             moves: AtomicU64::new(0),
             upstreams: upstreams.into(),
             config,
@@ -110,7 +111,23 @@ impl Generation {
 
     /// What accepts TLS for a listener; none for a cleartext one.
     pub fn acceptor(&self, listener: usize) -> Option<Arc<Acceptor>> {
-        self.acceptors.get(listener).cloned().flatten()
+        Some(self.tls(listener)?.acceptor.clone())
+    }
+
+    /// What a listener shows and asks for; none for a cleartext one.
+    pub fn tls(&self, listener: usize) -> Option<&Tls> {
+        self.accepting.get(listener)?.as_ref()
+    }
+
+    /// What an operator should know of, though it serves: certificates that no client takes
+    /// now.
+    pub fn complaints(&self) -> Vec<String> {
+        let now = i64::try_from(clock::now().as_secs()).unwrap_or(i64::MAX);
+        let certificates = self.accepting.iter().flatten();
+        let certificates = certificates.flat_map(|tls| tls.certificates.iter());
+        certificates
+            .filter_map(|certificate| certificate.complaint(now))
+            .collect()
     }
 
     /// The upstream of a target of this generation.

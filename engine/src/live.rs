@@ -123,6 +123,7 @@ impl Live {
         telemetry.watch_shared(Arc::clone(&shared));
         let first = Generation::build(1, config, transport, &telemetry, &shared)?;
         first.files.settle();
+        complain(&first);
         first.find_metrics();
         telemetry.generation.set(1);
         Ok(Live {
@@ -219,6 +220,7 @@ impl Live {
         // what changed, and to let go of what is too old.
         let result = result.map(|(left, next)| {
             next.find_metrics();
+            complain(&next);
             let applied = Applied::new(&left, &next);
             *before = Some(left);
             applied
@@ -371,6 +373,13 @@ pub enum LoadError {
     },
     /// The mistakes in it, each with its place, as shown to the operator.
     Mistakes(String),
+}
+
+/// Warns of what an operator should know of a generation.
+fn complain(generation: &Generation) {
+    for complaint in generation.complaints() {
+        warn!("{complaint}");
+    }
 }
 
 /// Why a reload changed nothing.

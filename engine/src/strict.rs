@@ -15,7 +15,7 @@ mod rule;
 
 pub use chunks::ChunkCheck;
 pub use head::{Framing, Head, HeadCheck, Limits};
-pub use host::{agree, is_authority};
+pub use host::{agree, is_authority, name as host_name};
 pub use path::{Escaped, Paths};
 pub use rule::{Fault, Rule};
 

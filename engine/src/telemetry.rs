@@ -18,6 +18,7 @@ mod answers;
 mod credentials;
 mod endpoints;
 mod firewall;
+mod handshakes;
 mod limits;
 pub mod log;
 mod named;
@@ -37,6 +38,7 @@ use answers::Answers;
 use credentials::Credentials;
 use endpoints::Endpoints;
 use firewall::Firewall;
+use handshakes::Handshakes;
 use limits::Limits;
 use outcomes::{ByRoute, Family};
 pub use outcomes::{Outcome, Outcomes};
@@ -79,6 +81,8 @@ pub struct Telemetry {
     pub accept_errors: IntCounter,
     refused_connections: Family<Refusal>,
     rules_broken: IntCounterVec,
+    /// TLS handshakes that failed.
+    pub handshakes: Handshakes,
     /// Requests that no route matched.
     pub unmatched: RouteMetrics,
     /// The generation that serves.
@@ -139,6 +143,7 @@ impl Telemetry {
                 &["reason"],
             )?,
             rules_broken: rules_broken(&families)?,
+            handshakes: Handshakes::new(&families)?,
             unmatched,
             generation: families
                 .gauge("generation", "Generation of the configuration that serves")?,

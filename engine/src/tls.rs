@@ -1,72 +1,173 @@
 //! Certificates: the listeners', which belong to a generation, and those of authorities.
+//!
+//! What a listener's handshakes go by is built whole, once for a generation, and shared by
+//! all workers: a connection keeps what it began with. Session tickets outlive a
+//! generation in which nothing of a listener's certificates has changed.
+
+mod certificate;
+mod choice;
+mod clients;
+mod names;
+mod secured;
+mod tickets;
 
 use std::fmt;
 use std::sync::Arc;
 
-use penstock_config::server::{Listener, ListenerTls};
-use penstock_config::unit::Secret;
-use pingora_core::listeners::tls::Acceptor;
+use penstock_config::server::{Listener, ListenerTls, TlsVersion};
+use penstock_plugins::Shared;
+use pingora_core::listeners::tls::{Acceptor, TlsSettings};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{RootCertStore, ServerConfig, version};
+use rustls::server::NoServerSessionStorage;
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+use tokio_rustls::TlsAcceptor;
 
 use crate::files::Files;
-
-/// Largest certificate or key file that is read.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+pub use certificate::Certificate;
+pub use choice::Certificates;
+pub use secured::{Failure, Secured};
 
 /// Largest file of authorities that is read.
 pub const AUTHORITIES_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// The acceptors of all listeners, in the order of the file; none for a cleartext one.
-pub type Acceptors = Box<[Option<Arc<Acceptor>>]>;
+/// What the listeners accept TLS with, in the order of the file; none for a cleartext one.
+pub type Accepting = Box<[Option<Tls>]>;
 
-/// Reads the certificates and keys of all listeners.
-///
-/// # Errors
-/// The first one that cannot be read or used.
-pub fn acceptors(listeners: &[Listener], files: &Files) -> Result<Acceptors, CertificateError> {
-    let acceptors = listeners.iter().map(|listener| {
-        let Some(tls) = &listener.tls else {
-            return Ok(None);
-        };
-        acceptor(tls, listener.offers_http2(), files).map(|acceptor| Some(Arc::new(acceptor)))
-    });
-    acceptors.collect()
+/// What a listener accepts TLS with.
+pub struct Tls {
+    /// Makes handshakes.
+    pub acceptor: Arc<Acceptor>,
+    /// What it shows.
+    pub certificates: Arc<Certificates>,
 }
 
-fn acceptor(tls: &ListenerTls, http2: bool, files: &Files) -> Result<Acceptor, CertificateError> {
-    let refuse = |what: String, why: String| CertificateError { what, why };
-    let certificate = tls.certificate.display().to_string();
-    let read = |path| files.file(path, FILE_BYTES_MAX);
-    let chain = read(&tls.certificate).map_err(|why| refuse(certificate.clone(), why))?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&chain).collect();
-    let chain = chain.map_err(|error| refuse(certificate.clone(), error.to_string()))?;
-    if chain.is_empty() {
-        return Err(refuse(certificate, "it holds no certificate".into()));
-    }
-    let (named, text) = match &tls.private_key {
-        Secret::File(path) => (path.display().to_string(), read(path)),
-        Secret::Env(name) => {
-            let value = std::env::var(name.as_str())
-                .map(|value| value.into_bytes().into())
-                .map_err(|error| error.to_string());
-            (format!("the environment variable {}", name.as_str()), value)
+/// Reads the certificates and keys of all listeners. What resumes sessions is found in
+/// `shared` if nothing has changed.
+///
+/// # Errors
+/// All that cannot be read or used.
+pub fn accepting(
+    listeners: &[Listener],
+    files: &Files,
+    shared: &Shared,
+) -> Result<Accepting, Vec<CertificateError>> {
+    let mut errors = Vec::new();
+    let mut accepting = Vec::with_capacity(listeners.len());
+    for (place, listener) in listeners.iter().enumerate() {
+        let built = listener.tls.as_ref().map(|tls| {
+            let workshop = Workshop {
+                place,
+                files,
+                shared,
+                provider: Arc::new(rustls::crypto::ring::default_provider()),
+            };
+            workshop.build(tls, listener.offers_http2())
+        });
+        match built.transpose() {
+            Ok(built) => accepting.push(built),
+            Err(why) => errors.extend(why),
         }
-    };
-    let key = text
-        .and_then(|text| PrivateKeyDer::from_pem_slice(&text).map_err(|error| error.to_string()));
-    let key = key.map_err(|why| refuse(named, why))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&version::TLS12, &version::TLS13])
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
-    let mut config = config.map_err(|error| refuse(certificate, error.to_string()))?;
-    if http2 {
-        config.alpn_protocols.push(b"h2".to_vec());
     }
-    config.alpn_protocols.push(b"http/1.1".to_vec());
-    Ok(Acceptor::from_server_config(Arc::new(config)))
+    match errors.is_empty() {
+        true => Ok(accepting.into()),
+        false => Err(errors),
+    }
+}
+
+/// What one listener is built with.
+struct Workshop<'a> {
+    place: usize,
+    files: &'a Files,
+    shared: &'a Shared,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Workshop<'_> {
+    fn build(&self, tls: &ListenerTls, http2: bool) -> Result<Tls, Vec<CertificateError>> {
+        let refuse = |what: &dyn fmt::Display, why: String| CertificateError {
+            what: format!("server.listen[{}].tls: {what}", self.place),
+            why,
+        };
+        let read = tls.certificates.iter().map(|written| {
+            Certificate::read(written, self.files, &self.provider)
+                .map_err(|(what, why)| refuse(&what, why))
+        });
+        let (read, failed): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
+        if !failed.is_empty() {
+            return Err(failed.into_iter().filter_map(Result::err).collect());
+        }
+        let read = read.into_iter().filter_map(Result::ok).collect();
+        let certificates = Certificates::new(read, tls.unknown_names).map_err(|twice| {
+            let twice = twice.into_iter();
+            twice
+                .map(|(what, why)| refuse(&what, why))
+                .collect::<Vec<_>>()
+        })?;
+        let certificates = Arc::new(certificates);
+        let mut config = self
+            .config(tls, &certificates)
+            .map_err(|(what, why)| vec![refuse(&what, why)])?;
+        if http2 {
+            config.alpn_protocols.push(b"h2".to_vec());
+        }
+        config.alpn_protocols.push(b"http/1.1".to_vec());
+        let acceptor = acceptor(config, &certificates)
+            .map_err(|error| vec![refuse(&"the listener", error.to_string())])?;
+        Ok(Tls {
+            acceptor: Arc::new(acceptor),
+            certificates,
+        })
+    }
+
+    fn config(
+        &self,
+        tls: &ListenerTls,
+        certificates: &Arc<Certificates>,
+    ) -> Result<ServerConfig, (String, String)> {
+        let versions: &[&SupportedProtocolVersion] = match tls.min_version {
+            TlsVersion::Tls12 => &[&version::TLS12, &version::TLS13],
+            TlsVersion::Tls13 => &[&version::TLS13],
+        };
+        let builder = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(versions)
+            .map_err(|error| ("the listener".to_owned(), error.to_string()))?;
+        let builder = match &tls.client_certificates {
+            Some(asked) => {
+                let verifier = clients::verifier(asked, self.files, &self.provider)?;
+                builder.with_client_cert_verifier(verifier)
+            }
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(certificates.clone());
+        // Tickets carry what is to be remembered: nothing has to be kept for clients that
+        // may never return.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        if tls.client_certificates.is_some() {
+            // A session would outlive the certificate that it was begun with: no connection
+            // of such a listener is spared the proof.
+            config.send_tls13_tickets = 0;
+        } else {
+            config.ticketer = tickets::of(self.place, certificates, self.shared)
+                .ok_or_else(|| ("session tickets".to_owned(), "no random numbers".to_owned()))?;
+        }
+        Ok(config)
+    }
+}
+
+/// An acceptor whose connections know what was settled: Pingora takes either a configuration
+/// or someone to tell, and here it gets both.
+fn acceptor(
+    config: ServerConfig,
+    certificates: &Arc<Certificates>,
+) -> pingora_error::Result<Acceptor> {
+    let told = secured::Told(certificates.clone());
+    let mut settings = TlsSettings::with_callbacks(Box::new(told))?;
+    settings.set_cert_resolver(certificates.clone());
+    let mut acceptor = settings.build();
+    acceptor.acceptor = TlsAcceptor::from(Arc::new(config));
+    Ok(acceptor)
 }
 
 /// Authorities to trust, as they stand in a file and as rustls looks for them.

@@ -40,6 +40,7 @@ pub struct Arrival {
 /// It owns no memory until a plugin puts something in it.
 pub struct Exchange {
     arrival: Arrival,
+    client_certificate: Option<Arc<str>>,
     route: Option<Arc<Name>>,
     identity: Option<Arc<Identity>>,
     deployment: Option<Deployment>,
@@ -74,6 +75,7 @@ impl Exchange {
     pub fn new(arrival: Arrival) -> Self {
         Self {
             arrival,
+            client_certificate: None,
             route: None,
             identity: None,
             deployment: None,
@@ -112,6 +114,17 @@ impl Exchange {
     /// The API that the client speaks, and so the shape of the errors that it reads.
     pub fn dialect(&self) -> Dialect {
         self.arrival.dialect
+    }
+
+    /// Records the name of the certificate that the client's connection was verified with.
+    pub fn certify(&mut self, name: Arc<str>) {
+        self.client_certificate = Some(name);
+    }
+
+    /// The name of the certificate that the client has proved to be its own; none when it
+    /// was not asked or showed none.
+    pub fn client_certificate(&self) -> Option<&str> {
+        self.client_certificate.as_deref()
     }
 
     /// Records who the request comes from, in place of whoever was recorded before.

@@ -251,6 +251,7 @@ fn push(text: &mut String, variable: &Variable, exchange: &Exchange) -> Option<(
             }
         }
         Variable::Claim(name) => push_encoded(text, identity?.metadata.get(name.as_str())?, ""),
+        Variable::ClientCertificate => push_encoded(text, exchange.client_certificate()?, ""),
         Variable::Route => push_encoded(text, exchange.route()?.as_str(), ""),
         Variable::Model => push_encoded(text, exchange.model()?, ""),
         Variable::RequestId => push_encoded(text, &request_id::of(exchange), ""),

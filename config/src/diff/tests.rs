@@ -259,6 +259,23 @@ fn what_needs_a_restart_says_so() {
 }
 
 #[test]
+fn certificates_of_a_listener_need_no_restart() {
+    let listener = |tls: &str| {
+        let server = format!("server:\n  listen: [{{ address: 127.0.0.1:1, tls: {{ {tls} }} }}]\n");
+        config(&format!("{server}{BASE}"))
+    };
+    let old = listener("certificate: /a.pem, private_key: { file: /a.key }");
+    let new = listener("certificate: /a.pem, private_key: { file: /a.key }, min_version: tls1.3");
+    let diff = Diff::new(&old, &new);
+    assert!(!diff.needs_restart());
+    assert_eq!(
+        diff.to_string(),
+        "listener 127.0.0.1:1: tls.min_version tls1.2 → tls1.3\n"
+    );
+    assert_eq!(diff.summary(), "1 listener changed");
+}
+
+#[test]
 fn a_summary_counts_parts_once() {
     let new = BASE
         .replace("weight: 30", "weight: 31, model: m")

@@ -19,9 +19,10 @@ use crate::unit::HeaderName;
 pub use template::{Piece, Template, Variable};
 
 /// Sets, adds and removes headers. A value may hold `{consumer}`, `{tenant}`, `{key}`
-/// (the public identifier, never the secret), `{roles}`, `{claim:NAME}`, `{route}`,
-/// `{model}`, `{request_id}` and `{client_address}` (the IP address that the access log
-/// has); `{{` and `}}` stand for braces. A value that cannot be
+/// (the public identifier, never the secret), `{roles}`, `{claim:NAME}`,
+/// `{client_certificate}` (its name, where the listener verifies one), `{route}`, `{model}`,
+/// `{request_id}` and `{client_address}` (the IP address that the access log has); `{{` and
+/// `}}` stand for braces. A value that cannot be
 /// filled, because the client is not known or the body names no model, sets nothing: the
 /// header is removed, so that a client cannot forge it. In what is filled in, whatever
 /// is not visible ASCII is percent-encoded, as are `%` and, within a role, the comma.

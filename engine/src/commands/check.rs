@@ -49,8 +49,14 @@ fn examine(file: &Path, explained: bool) -> Result<String, String> {
     let shared = Shared::default();
     let mut explanation = String::new();
     match Generation::build(1, config, Transport::Epoll, &telemetry, &shared) {
-        Ok(generation) if explained => explanation = explain(&generation),
-        Ok(_) => {}
+        Ok(generation) => {
+            if explained {
+                explanation = explain(&generation);
+            }
+            for complaint in generation.complaints() {
+                explanation.push_str(&format!("warning: {complaint}\n"));
+            }
+        }
         Err(errors) => wrong.extend(errors.0.iter().map(|error| format!("{name}: {error}"))),
     }
     if wrong.is_empty() {

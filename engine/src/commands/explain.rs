@@ -1,5 +1,7 @@
 //! What a generation does with requests, told from what was built.
 
+mod listeners;
+
 use std::fmt::{self, Display, Write};
 
 use penstock_config::route::{Drain, Hedge, HedgeAfter, Match, PathMatch};
@@ -25,6 +27,7 @@ struct Explained<'g>(&'g Generation);
 impl Display for Explained<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let generation = self.0;
+        listeners::explain(f, generation)?;
         paths(f, &generation.config.server.paths)?;
         for (route, written) in generation.routes.iter().zip(&generation.config.routes) {
             writeln!(f, "route `{}`", route.name())?;

@@ -93,6 +93,7 @@ fn log(session: &Session, ctx: &Context, outcome: Outcome, duration: Duration) {
         ($level:ident) => {
             $level!(
                 client = ctx.exchange.client().map(tracing::field::display),
+                client_certificate = ctx.exchange.client_certificate(),
                 method = head.method.as_str(),
                 path = head.uri.path(),
                 consumer = identity.map(|identity| &*identity.consumer),

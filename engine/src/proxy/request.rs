@@ -19,6 +19,7 @@ use pingora_proxy::Session;
 use super::body::{self, Body, ReadError};
 use super::context::Context;
 use super::{Proxy, client, respond, shadow, stored, strict, target};
+use crate::tls::Secured;
 
 /// How long a client that announces too large a body may take to begin with it, until it is
 /// told.
@@ -47,6 +48,9 @@ pub(super) async fn admit(proxy: &Proxy, session: &mut Session, ctx: &mut Contex
         dialect: Dialect::of(session.req_header().uri.path()),
         ..ctx.arrival
     });
+    if let Some(name) = Secured::of(session.digest()).and_then(Secured::client) {
+        ctx.exchange.certify(name.clone());
+    }
     if proxy.live.is_draining() {
         session.set_keepalive(None);
     }

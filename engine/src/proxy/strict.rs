@@ -21,8 +21,9 @@ use super::{Proxy, ending, respond};
 use crate::clock;
 use crate::edge::Refused;
 use crate::live::Live;
-use crate::strict::{Escaped, Fault, Limits, Paths, Rule, is_authority, is_target};
+use crate::strict::{Escaped, Fault, Limits, Paths, Rule, host_name, is_authority, is_target};
 use crate::telemetry::Telemetry;
+use crate::tls::Secured;
 
 impl From<&server::Limits> for Limits {
     fn from(limits: &server::Limits) -> Self {
@@ -118,6 +119,9 @@ pub(super) fn normalise(proxy: &Proxy, session: &mut Session) -> Result<(), Rule
     if head.version == Version::HTTP_2 {
         check_http2(head, &proxy.heads)?;
     }
+    if let Some(secured) = Secured::of(session.digest()) {
+        check_direction(head, secured)?;
+    }
     let normal = proxy.paths.normalise(head.uri.path())?;
     let Cow::Owned(mut target) = normal else {
         return Ok(());
@@ -165,16 +169,27 @@ fn check_http2(head: &RequestHeader, limits: &Limits) -> Result<(), Rule> {
     if !has_form || !is_target(target) {
         return Err(Rule::Target);
     }
-    let authority = head
-        .uri
-        .authority()
-        .map(|authority| authority.as_str().as_bytes());
-    let host = head.headers.get(HOST).map(|host| host.as_bytes());
-    let mut hosts = authority.into_iter().chain(host);
-    match hosts.all(is_authority) {
+    match hosts(head).all(is_authority) {
         true => Ok(()),
         false => Err(Rule::Host),
     }
+}
+
+/// A request belongs on a connection whose certificate is for its host.
+fn check_direction(head: &RequestHeader, secured: &Secured) -> Result<(), Rule> {
+    let mut hosts = hosts(head).map(|host| host_name(host).unwrap_or(host));
+    match hosts.all(|host| secured.serves(host)) {
+        true => Ok(()),
+        false => Err(Rule::Misdirected),
+    }
+}
+
+/// The hosts that a request names: one, unless HTTP/2 lets two through.
+fn hosts(head: &RequestHeader) -> impl Iterator<Item = &[u8]> {
+    let authority = head.uri.authority();
+    let authority = authority.map(|authority| authority.as_str().as_bytes());
+    let host = head.headers.get(HOST).map(|host| host.as_bytes());
+    authority.into_iter().chain(host)
 }
 
 /// If the body of a request has broken a rule, that is what its client is told.

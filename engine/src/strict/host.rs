@@ -13,6 +13,11 @@ pub fn is_authority(authority: &[u8]) -> bool {
     parts(authority).is_some()
 }
 
+/// The host that an authority names, without the port.
+pub fn name(authority: &[u8]) -> Option<&[u8]> {
+    parts(authority).map(|(host, _)| host)
+}
+
 /// Whether two authorities name the same host and port, for a scheme with this default.
 pub fn agree(one: &[u8], other: &[u8], default_port: u16) -> bool {
     let (Some(one), Some(other)) = (parts(one), parts(other)) else {

@@ -38,6 +38,8 @@ pub enum Rule {
     Host,
     /// A target with an authority names the same as `Host` (RFC 9112 section 3.2.2).
     Authority,
+    /// A host that the connection's certificate is for (RFC 9110 section 15.5.20).
+    Misdirected,
     /// One `Content-Length` of plain digits (RFC 9110 section 8.6).
     ContentLength,
     /// One `Transfer-Encoding`, which is `chunked`, and not with HTTP/1.0 (RFC 9112 section
@@ -72,7 +74,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 28] = [
+    pub const ALL: [Rule; 29] = [
         Rule::Method,
         Rule::MethodUnsupported,
         Rule::RequestLine,
@@ -88,6 +90,7 @@ impl Rule {
         Rule::HeadLength,
         Rule::Host,
         Rule::Authority,
+        Rule::Misdirected,
         Rule::ContentLength,
         Rule::TransferEncoding,
         Rule::Framing,
@@ -121,6 +124,7 @@ impl Rule {
             Rule::HeadLength => "head_length",
             Rule::Host => "host",
             Rule::Authority => "authority",
+            Rule::Misdirected => "misdirected",
             Rule::ContentLength => "content_length",
             Rule::TransferEncoding => "transfer_encoding",
             Rule::Framing => "framing",
@@ -144,6 +148,7 @@ impl Rule {
             Rule::FieldCount | Rule::HeadLength => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Rule::MethodUnsupported => StatusCode::METHOD_NOT_ALLOWED,
             Rule::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Rule::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -166,6 +171,9 @@ impl Rule {
             Rule::HeadLength => "The request's head is too long.",
             Rule::Host => "The request needs exactly one valid Host header.",
             Rule::Authority => "The request target and the Host header name different hosts.",
+            Rule::Misdirected => {
+                "This connection was made for another host: ask for this one by its name (SNI)."
+            }
             Rule::ContentLength => "Content-Length is not one plain number.",
             Rule::TransferEncoding => "Transfer-Encoding is not chunked, and nothing else.",
             Rule::Framing => "The request has both Content-Length and Transfer-Encoding.",

@@ -67,7 +67,15 @@ impl Here {
         server["workers"] = 2.into();
         for listener in server["listen"].as_array_mut().unwrap() {
             listener["address"] = "127.0.0.1:0".into();
-            if listener["tls"].is_object() {
+            let tls = listener
+                .get_mut("tls")
+                .and_then(serde_json::Value::as_object_mut);
+            if let (Some(tls), Some(authority)) = (tls, &authority) {
+                // The names of the others are those of a site.
+                tls.remove("certificates");
+                if let Some(clients) = tls.get_mut("client_certificates") {
+                    clients["ca"] = authority.write(folder.path()).to_str().unwrap().into();
+                }
                 listener["tls"]["certificate"] = path(folder.path(), "cert.pem");
                 listener["tls"]["private_key"] =
                     serde_json::json!({ "file": path(folder.path(), "key.pem") });

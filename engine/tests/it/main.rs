@@ -85,6 +85,7 @@ mod split;
 mod streaming;
 mod strict;
 mod tls;
+mod tls_edge;
 mod transport;
 mod upgrade;
 mod upstream_dies;

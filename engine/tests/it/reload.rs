@@ -10,7 +10,7 @@ use penstock::transport::Transport;
 use rustix::process::Signal;
 
 use crate::harness::certificates::Authority;
-use crate::harness::client::{BOTH, Client, Http, get, post, streamed_chat};
+use crate::harness::client::{BOTH, Client, Http, get, post, streamed_chat, with};
 use crate::harness::process::{LOG, ProxyProcess, command, output};
 use crate::harness::{Proxy, all_to, config, eventually, replace, simulator};
 
@@ -244,7 +244,8 @@ async fn certificates_are_read_again(transport: Transport) {
     proxy.reload(&text).await.unwrap();
     connect("new.test").await.expect("the new certificate");
     assert!(connect("old.test").await.is_err(), "the old one is gone");
-    let answer = established.answer(get("/plain")).await;
+    let request = with(get("/plain"), "host", "old.test");
+    let answer = established.answer(request).await;
     assert_eq!(answer.status, 200, "established connections go on");
 
     std::fs::write(folder.path().join("cert.pem"), "nonsense").unwrap();

@@ -150,7 +150,7 @@ async fn heads_over_tls_are_checked_as_well(transport: Transport) {
     let stream = authority.connect(proxy.address(), "penstock.test", &["http/1.1"]);
     let mut stream = stream.await.unwrap();
     let (good, bad) = (
-        "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /1 HTTP/1.1\r\nHost: penstock.test\r\n\r\n",
         "GET /2 HTTP/1.1\nHost: a\n\n",
     );
     stream.write_all(good.as_bytes()).await.unwrap();

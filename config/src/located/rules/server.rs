@@ -1,4 +1,4 @@
-//! Addresses can be bound once, and not everybody is trusted.
+//! Addresses can be bound once, certificates shown once, and not everybody is trusted.
 
 use super::Unique;
 use crate::located::found::Found;
@@ -11,6 +11,7 @@ pub(super) fn check(server: &Server, root: &Node<'_>, found: &mut Found) {
         return;
     };
     listeners(server, node, found);
+    certificates(server, node, found);
     admin(server, node, found);
     clients(server, node, found);
 }
@@ -62,6 +63,30 @@ fn clients(server: &Server, node: &Node<'_>, found: &mut Found) {
             let message = "nobody's word is taken, since `server.clients.trusted_proxies` is empty";
             let hint = "write the networks of the proxies that connect here";
             found.at(mark, message.to_owned(), Some(hint.to_owned()));
+        }
+    }
+}
+
+/// A certificate that stands twice would be used once.
+fn certificates(server: &Server, node: &Node<'_>, found: &mut Found) {
+    let listeners = node.get("listen").into_iter().flat_map(Node::items);
+    for (listener, node) in server.listen.iter().zip(listeners) {
+        let (Some(tls), Some(node)) = (&listener.tls, node.get("tls")) else {
+            continue;
+        };
+        let first = node.get("certificate").into_iter();
+        let listed = node.get("certificates").into_iter().flat_map(Node::items);
+        let nodes = first.chain(listed.filter_map(|node| node.get("certificate")));
+        let mut files = Unique::new();
+        for (written, node) in tls.certificates.iter().zip(nodes) {
+            let file = &written.certificate;
+            if let Some(line) = files.earlier(file, node.mark) {
+                let message = format!(
+                    "`{}` is a certificate of this listener on line {line} already",
+                    file.display()
+                );
+                found.at(node.mark, message, None);
+            }
         }
     }
 }

@@ -37,7 +37,11 @@ fn keys() {
     expect("routes:\n  - match: {}\n", &[(2, 5, "`name` is missing")]);
     expect(
         "server:\n  listen:\n    - address: 127.0.0.1:1\n      tls: {}\n",
-        &[(4, 7, "the key `certificate` is missing")],
+        &[(
+            4,
+            12,
+            "write `certificate` and `private_key`, or a list of `certificates`",
+        )],
     );
     expect(
         "upstreams:\n  a b: { endpoints: [a:1] }\n",

@@ -81,6 +81,49 @@ fn clients() {
 }
 
 #[test]
+fn certificates() {
+    let tls = |lines: &str| {
+        format!("server:\n  listen:\n    - address: 127.0.0.1:1\n      tls:\n        {lines}\n")
+    };
+    let expect = |lines: &str, mistakes| expect(&tls(lines), mistakes);
+    expect(
+        "certificate: /c",
+        &[(5, 9, "`certificate` needs its `private_key`")],
+    );
+    expect(
+        "private_key: { file: /k }",
+        &[(5, 9, "`private_key` needs its `certificate`")],
+    );
+    expect("certificates: []", &[(5, 23, "the list is empty")]);
+    expect(
+        "certificates: [{ certificate: /c }]",
+        &[(5, 24, "the key `private_key` is missing")],
+    );
+    expect(
+        "certificate: /c\n        private_key: { file: /k }\n        certificates: [{ certificate: /c, private_key: { file: /k } }]",
+        &[(
+            7,
+            39,
+            "`/c` is a certificate of this listener on line 5 already",
+        )],
+    );
+    let more =
+        |line: &str| format!("certificate: /c\n        private_key: {{ env: K }}\n        {line}");
+    expect(
+        &more("min_version: '1.3'"),
+        &[(7, 22, "known are `tls1.2` and `tls1.3`")],
+    );
+    expect(
+        &more("unknown_names: allow"),
+        &[(7, 24, "known are `refuse` and `default`")],
+    );
+    expect(
+        &more("client_certificates: { required: false }"),
+        &[(7, 30, "the key `ca` is missing")],
+    );
+}
+
+#[test]
 fn upstreams() {
     let upstream = |rest: &str| format!("upstreams:\n  a:\n    {rest}\n");
     expect(&upstream("endpoints: []"), &[(3, 16, "the list is empty")]);

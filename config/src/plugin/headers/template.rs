@@ -12,7 +12,7 @@ pub struct Template(Vec<Piece>);
 text_value!(Template, "a header's value such as `{tenant}`", {
     "type": "string",
     "title": "header value",
-    "description": "A header's value; `{consumer}`, `{tenant}`, `{key}`, `{roles}`, `{claim:NAME}`, `{route}`, `{model}`, `{request_id}` and `{client_address}` are filled in.",
+    "description": "A header's value; `{consumer}`, `{tenant}`, `{key}`, `{roles}`, `{claim:NAME}`, `{client_certificate}`, `{route}`, `{model}`, `{request_id}` and `{client_address}` are filled in.",
     "minLength": 1,
     "maxLength": 4096,
     "examples": ["{tenant}", "team={tenant}; user={consumer}"]
@@ -40,6 +40,8 @@ pub enum Variable {
     Roles,
     /// A claim of the token, or an entry of the key's metadata.
     Claim(String),
+    /// The name of the client's certificate.
+    ClientCertificate,
     /// The route's name.
     Route,
     /// The `model` of the request's body.
@@ -68,7 +70,7 @@ impl Template {
 }
 
 impl Variable {
-    const NAMES: &str = "`consumer`, `tenant`, `key`, `roles`, `claim:NAME`, `route`, `model`, `request_id` and `client_address`";
+    const NAMES: &str = "`consumer`, `tenant`, `key`, `roles`, `claim:NAME`, `client_certificate`, `route`, `model`, `request_id` and `client_address`";
 
     /// Whether it says who the client was found to be.
     pub fn is_of_identity(&self) -> bool {
@@ -76,6 +78,7 @@ impl Variable {
             Self::Consumer | Self::Tenant | Self::Key | Self::Roles | Self::Claim(_) => true,
             // An upstream goes by it as it does by a name.
             Self::ClientAddress => true,
+            Self::ClientCertificate => true,
             Self::Route | Self::Model | Self::RequestId => false,
         }
     }
@@ -154,6 +157,7 @@ impl FromStr for Variable {
             "tenant" => Self::Tenant,
             "key" => Self::Key,
             "roles" => Self::Roles,
+            "client_certificate" => Self::ClientCertificate,
             "route" => Self::Route,
             "model" => Self::Model,
             "request_id" => Self::RequestId,
@@ -182,6 +186,7 @@ impl fmt::Display for Variable {
             Self::Key => "key",
             Self::Roles => "roles",
             Self::Claim(name) => return write!(f, "claim:{name}"),
+            Self::ClientCertificate => "client_certificate",
             Self::Route => "route",
             Self::Model => "model",
             Self::RequestId => "request_id",

@@ -20,16 +20,18 @@ server:
       tls: { certificate: /a.pem, private_key: { env: KEY } }
   admin: off
 ";
-    let cases: [(&str, &str, &[&str]); 6] = [
+    let cases: [(&str, &str, &[&str]); 7] = [
         ("", "", &[]),
-        ("/a.pem", "/b.pem", &["server.listen[1].tls.certificate"]),
+        ("/a.pem", "/b.pem", &[]),
         (
             "{ env: KEY }",
-            "{ file: /key }",
-            &[
-                "server.listen[1].tls.private_key.env",
-                "server.listen[1].tls.private_key.file",
-            ],
+            "{ env: KEY }, client_certificates: { ca: /ca.pem }",
+            &[],
+        ),
+        (
+            "      tls: { certificate: /a.pem, private_key: { env: KEY } }\n",
+            "",
+            &["server.listen[1].tls"],
         ),
         (
             "admin: off",

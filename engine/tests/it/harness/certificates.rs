@@ -4,10 +4,19 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    DistinguishedName, DnType, IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SanType,
+    date_time_ymd,
+};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion, version,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -30,13 +39,71 @@ impl Authority {
     }
 
     pub(crate) fn issue(&self, name: &str) -> Issued {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        self.issue_for(&[name])
+    }
+
+    /// For hosts and addresses.
+    pub(crate) fn issue_for(&self, names: &[&str]) -> Issued {
+        self.sign(named(names), KeyPair::generate().unwrap())
+    }
+
+    /// With a key that some clients cannot use.
+    pub(crate) fn issue_ed25519(&self, names: &[&str]) -> Issued {
+        let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        self.sign(named(names), key)
+    }
+
+    pub(crate) fn issue_expired(&self, name: &str) -> Issued {
+        let mut params = named(&[name]);
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(2001, 1, 1);
+        self.sign(params, KeyPair::generate().unwrap())
+    }
+
+    /// For a workload and not for a host.
+    pub(crate) fn issue_uri(&self, uri: &str) -> Issued {
+        let mut params = named(&[]);
+        params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+        self.sign(params, KeyPair::generate().unwrap())
+    }
+
+    /// With this serial number.
+    pub(crate) fn issue_numbered(&self, name: &str, serial: u64) -> Issued {
+        let mut params = named(&[name]);
+        params.serial_number = Some(serial.into());
+        self.sign(params, KeyPair::generate().unwrap())
+    }
+
+    fn sign(&self, params: CertificateParams, key: KeyPair) -> Issued {
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Issued {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
         }
+    }
+
+    /// A list of what it has revoked, good until the beginning of a year.
+    pub(crate) fn revoking(&self, serials: &[u64], until: i32) -> String {
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: (*serial).into(),
+            revocation_time: date_time_ymd(2000, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2000, 1, 1),
+            next_update: date_time_ymd(until, 1, 1),
+            crl_number: 1_u64.into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.0).unwrap().pem().unwrap()
+    }
+
+    /// Its own certificate.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
     }
 
     /// Writes its own certificate to a file.
@@ -53,8 +120,7 @@ impl Authority {
         name: &str,
         protocols: &[&str],
     ) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(address).await?;
-        self.over(stream, name, protocols).await
+        tls_connect(address, name, self.trusting(protocols)).await
     }
 
     /// The same over a stream that is connected already.
@@ -64,19 +130,104 @@ impl Authority {
         name: &str,
         protocols: &[&str],
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        tls_over(stream, name, self.trusting(protocols)).await
+    }
+
+    /// A client that trusts this authority alone. It remembers its sessions.
+    pub(crate) fn trusting(&self, protocols: &[&str]) -> Arc<ClientConfig> {
+        let mut config = self.client(provider(), ALL_VERSIONS, None);
+        config.alpn_protocols = names(protocols);
+        Arc::new(config)
+    }
+
+    /// The same for one version.
+    pub(crate) fn speaking(&self, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+        Arc::new(self.client(provider(), &[version], None))
+    }
+
+    /// The same for a client with a certificate of its own, or without one.
+    pub(crate) fn as_client(&self, issued: Option<&Issued>) -> Arc<ClientConfig> {
+        Arc::new(self.client(provider(), ALL_VERSIONS, issued))
+    }
+
+    /// Both.
+    pub(crate) fn client_speaking(
+        &self,
+        issued: &Issued,
+        version: &'static SupportedProtocolVersion,
+    ) -> Arc<ClientConfig> {
+        Arc::new(self.client(provider(), &[version], Some(issued)))
+    }
+
+    /// One that cannot verify signatures of Ed25519.
+    pub(crate) fn trusting_without_ed25519(&self) -> Arc<ClientConfig> {
+        let mut provider = rustls::crypto::ring::default_provider();
+        let known = &mut provider.signature_verification_algorithms;
+        let rest = known.mapping.iter().copied();
+        let rest = rest.filter(|(scheme, _)| *scheme != SignatureScheme::ED25519);
+        known.mapping = Box::leak(rest.collect::<Box<[_]>>());
+        Arc::new(self.client(Arc::new(provider), ALL_VERSIONS, None))
+    }
+
+    /// One that does not look at the names of what it is shown.
+    pub(crate) fn trusting_any_name(&self) -> Arc<ClientConfig> {
+        let mut config = self.client(provider(), ALL_VERSIONS, None);
+        config
+            .dangerous()
+            .set_certificate_verifier(Arc::new(Careless(provider())));
+        Arc::new(config)
+    }
+
+    fn client(
+        &self,
+        provider: Arc<CryptoProvider>,
+        versions: &[&'static SupportedProtocolVersion],
+        issued: Option<&Issued>,
+    ) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = names(protocols);
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await
+            .with_root_certificates(roots);
+        match issued {
+            Some(issued) => {
+                let (chain, key) = issued.parsed();
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+            None => builder.with_no_client_auth(),
+        }
     }
+}
+
+/// Connects and makes a handshake.
+pub(crate) async fn tls_connect(
+    address: SocketAddr,
+    name: &str,
+    config: Arc<ClientConfig>,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    tls_over(TcpStream::connect(address).await?, name, config).await
+}
+
+async fn tls_over(
+    stream: TcpStream,
+    name: &str,
+    config: Arc<ClientConfig>,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    TlsConnector::from(config).connect(name, stream).await
+}
+
+const ALL_VERSIONS: &[&SupportedProtocolVersion] = &[&version::TLS12, &version::TLS13];
+
+/// For these names, and with the first one as its subject.
+fn named(names: &[&str]) -> CertificateParams {
+    let owned: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(owned).unwrap();
+    params.distinguished_name = DistinguishedName::new();
+    let common = names.first().copied().unwrap_or("nobody");
+    params.distinguished_name.push(DnType::CommonName, common);
+    params
 }
 
 impl Issued {
@@ -86,11 +237,16 @@ impl Issued {
         std::fs::write(folder.join("key.pem"), &self.key).unwrap();
     }
 
-    /// Ends TLS in front of a cleartext upstream, offering these protocols by ALPN.
-    pub(crate) async fn in_front_of(&self, upstream: SocketAddr, protocols: &[&str]) -> SocketAddr {
+    fn parsed(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes());
         let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
+        (chain, key)
+    }
+
+    /// Ends TLS in front of a cleartext upstream, offering these protocols by ALPN.
+    pub(crate) async fn in_front_of(&self, upstream: SocketAddr, protocols: &[&str]) -> SocketAddr {
+        let (chain, key) = self.parsed();
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -127,4 +283,43 @@ fn names(protocols: &[&str]) -> Vec<Vec<u8>> {
         .iter()
         .map(|name| name.as_bytes().to_vec())
         .collect()
+}
+
+/// Takes every certificate.
+#[derive(Debug)]
+struct Careless(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Careless {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
