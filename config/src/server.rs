@@ -187,8 +187,9 @@ pub enum Access {
     Off,
 }
 
-/// Bounds on what clients may ask for. Reaching `request_body`, `connections` or
-/// `generations` is counted in `penstock_limit_reached_total` by that name.
+/// Bounds on what clients may ask for, and on how long they may take for it. Reaching
+/// `request_body`, `connections`, `handshake_timeout`, `head_timeout`, `read_timeout`,
+/// `write_timeout` or `generations` is counted in `penstock_limit_reached_total` by that name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -216,12 +217,35 @@ pub struct Limits {
     #[serde(deserialize_with = "field::within::<_, _, 1, 1_000_000>")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub connections: u32,
-    /// How long an idle keep-alive connection is kept. Default: `60s`.
+    /// How long a connection may be idle: before its first request, between requests, and
+    /// over HTTP/2 while no stream is open. Default: `60s`.
     pub keepalive_timeout: Duration,
-    /// Longest wait for the next bytes of a request's head or body. Default: `60s`.
+    /// How long a TLS handshake may take, from the connection's acceptance, and then the
+    /// preface of HTTP/2. Default: `10s`.
+    pub handshake_timeout: Duration,
+    /// How long the head of an HTTP/1 request may take, from its first byte to its last,
+    /// however it is dealt out; a later one is answered with 408 (RFC 9110 section 15.5.9)
+    /// and the connection is closed. Default: `10s`, which HAProxy and Envoy recommend.
+    pub head_timeout: Duration,
+    /// Longest wait for the next bytes of a request's body. Bytes push the end of the wait
+    /// on by as long as they may take at `read_rate`, so that a body that comes more slowly
+    /// ends as well, however it is dealt out: with 408 and a close. Only time in which the
+    /// proxy waits for the client counts. Default: `10s`.
     pub read_timeout: Duration,
-    /// Longest wait for a client to take the next bytes of an answer. Default: `60s`.
+    /// The least that must come of a body in a second, in the mean over `read_timeout`, `1B`
+    /// to `1GiB`. Default: `1KiB`, which the slowest mobile links reach; Apache's
+    /// mod_reqtimeout asks for 500 bytes, Kestrel for 240.
+    #[serde(deserialize_with = "field::size_within::<_, 1, { 1 << 30 }>")]
+    pub read_rate: Size,
+    /// Longest wait for a client to take the next bytes of an answer, of those that wait for
+    /// it: an answer that has nothing to say is never ended. What is taken at less than
+    /// `write_rate` ends as well, with a reset of the connection; it is counted where the
+    /// client's system acknowledges it. Default: `10s`.
     pub write_timeout: Duration,
+    /// The least that must be taken of what waits in a second, in the mean over
+    /// `write_timeout`, `1B` to `1GiB`. Default: `1KiB`.
+    #[serde(deserialize_with = "field::size_within::<_, 1, { 1 << 30 }>")]
+    pub write_rate: Size,
     /// HTTP/2 streams that a client may have open on one connection. Default: 256,
     /// at least 1, at most 65536.
     #[serde(deserialize_with = "field::within::<_, _, 1, 65_536>")]
@@ -368,8 +392,12 @@ impl Default for Limits {
             request_fields: 128,
             connections: 65_536,
             keepalive_timeout: Duration::seconds(60),
-            read_timeout: Duration::seconds(60),
-            write_timeout: Duration::seconds(60),
+            handshake_timeout: Duration::seconds(10),
+            head_timeout: Duration::seconds(10),
+            read_timeout: Duration::seconds(10),
+            read_rate: Size::kib(1),
+            write_timeout: Duration::seconds(10),
+            write_rate: Size::kib(1),
             http2_streams: 256,
             upstream_idle_connections: 1024,
             generations: 16,

@@ -8,7 +8,7 @@ use penstock_config::server::ProxyProtocol;
 use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora_core::listeners::tls::Acceptor as TlsAcceptor;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::{ALPN, IO, Stream};
+use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,17 +20,21 @@ use crate::proxy::{self, Proxy};
 use crate::strict::Limits;
 use crate::telemetry::Telemetry;
 use crate::tls::Failure;
-use crate::transport::{Accepted, EpollStream, RingStream, Speaks};
+use crate::transport::{Accepted, Client};
 
 mod downstream;
+mod idle;
 mod introduction;
+mod late;
+mod pace;
 mod requests;
+mod taken;
 
-pub use downstream::{Downstream, Place};
-pub use requests::{Refused, Requests};
-
-/// Longest wait for a TLS handshake.
-const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
+use downstream::PREFACE;
+pub use downstream::{Cut, Downstream, Place};
+pub use late::Late;
+pub use pace::{Bound, Watch};
+pub use requests::{Cause, Refused, Requests};
 
 /// How long a connection that was just accepted may take to begin when the proxy drains:
 /// its client has been told that it is connected, and its request is on the way.
@@ -56,12 +60,16 @@ pub struct Terms {
     pub cleartext_http2: bool,
     /// Connections begin with the address of their client.
     pub proxy_protocol: Option<ProxyProtocol>,
-    /// How long a connection may be idle between requests.
+    /// How long a connection may be idle.
     pub keepalive: Duration,
-    /// Longest wait for the next bytes from the client.
-    pub read_timeout: Duration,
-    /// Longest wait for the client to take bytes.
-    pub write_timeout: Duration,
+    /// How long a TLS handshake may take, or the preface of HTTP/2 after it.
+    pub handshake: Duration,
+    /// How long a request's head may take.
+    pub head: Duration,
+    /// How far a client may fall behind with a request's body.
+    pub body: Bound,
+    /// How far it may fall behind with taking an answer.
+    pub answer: Bound,
     /// Bounds on heads of HTTP/1 requests.
     pub heads: Limits,
     /// The generation in force, for requests that are refused before they have one.
@@ -83,17 +91,27 @@ pub async fn serve(
 ) {
     let opened = match accepted {
         Accepted::Epoll(stream) => {
-            Box::pin(opened(Downstream::new(stream, place), &terms, &shutdown)).await
+            Box::pin(opened(
+                Downstream::new(stream, place, &terms),
+                &terms,
+                &shutdown,
+            ))
+            .await
         }
         Accepted::IoUring(stream) => {
-            Box::pin(opened(Downstream::new(stream, place), &terms, &shutdown)).await
+            Box::pin(opened(
+                Downstream::new(stream, place, &terms),
+                &terms,
+                &shutdown,
+            ))
+            .await
         }
     };
-    let Some(stream) = opened else { return };
+    let Some((stream, cut)) = opened else { return };
     if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
         engine.process_new(stream, &shutdown).await;
     } else {
-        serve_http1(engine, stream, &terms, shutdown).await;
+        serve_http1(engine, stream, cut, &terms, shutdown).await;
     }
 }
 
@@ -102,52 +120,90 @@ async fn opened<S>(
     mut socket: Downstream<S>,
     terms: &Terms,
     shutdown: &ShutdownWatch,
-) -> Option<Stream>
+) -> Option<(Stream, Cut)>
 where
-    S: IO + Speaks + 'static,
+    S: Client + 'static,
 {
-    if !begins(&mut socket, terms, &mut shutdown.clone()).await {
-        return None;
-    }
+    let cut = socket.cut();
+    let mut shutdown = shutdown.clone();
     let Some(acceptor) = &terms.tls else {
-        return Some(Box::new(socket));
+        let begins = begins(&mut socket, terms, &mut shutdown).await;
+        return begins.then(|| (Box::new(socket) as Stream, cut));
     };
-    match pingora_timeout::timeout(HANDSHAKE_WAIT, acceptor.tls_handshake(socket)).await {
-        Ok(Ok(stream)) => return Some(Box::new(stream)),
-        Ok(Err(error)) => {
+    let shaking_hands = async {
+        match begins(&mut socket, terms, &mut shutdown).await {
+            true => Some(acceptor.tls_handshake(socket).await),
+            false => None,
+        }
+    };
+    match pingora_timeout::timeout(terms.handshake, shaking_hands).await {
+        Ok(Some(Ok(stream))) => prefaced(Box::new(stream), terms)
+            .await
+            .map(|stream| (stream, cut)),
+        Ok(Some(Err(error))) => {
             terms.telemetry.handshakes.failed(Failure::of(&error));
             debug!(%error, "TLS handshake failed");
+            None
         }
+        Ok(None) => None,
         Err(_) => {
             terms.telemetry.handshakes.failed(Failure::Timeout);
-            debug!("TLS handshake took over {HANDSHAKE_WAIT:?}");
+            terms.telemetry.count_limit("handshake_timeout");
+            debug!("TLS handshake took over {:?}", terms.handshake);
+            None
+        }
+    }
+}
+
+/// A connection over TLS whose client has sent HTTP/2's preface, if it has chosen that.
+/// Pingora would wait for it for ever.
+async fn prefaced(stream: Stream, terms: &Terms) -> Option<Stream> {
+    if !matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+        return Some(stream);
+    }
+    let mut begun = Requests::new(stream, terms.body);
+    match pingora_timeout::timeout(terms.handshake, begun.have(PREFACE.len())).await {
+        Ok(Ok(())) => {
+            begun.switch();
+            return Some(Box::new(begun));
+        }
+        Ok(Err(error)) => debug!(%error, "connection ended before HTTP/2's preface"),
+        Err(_) => {
+            terms.telemetry.count_limit("handshake_timeout");
+            debug!("HTTP/2's preface took over {:?}", terms.handshake);
         }
     }
     None
 }
 
 /// Waits for a new connection's first bytes. False if it ends without them.
-async fn begins<S: IO + Speaks>(
+async fn begins<S: Client>(
     socket: &mut Downstream<S>,
     terms: &Terms,
     shutdown: &mut ShutdownWatch,
 ) -> bool {
-    let arrived = pingora_timeout::timeout(terms.read_timeout, async {
+    let arrived = async {
         if let Some(header) = terms.proxy_protocol {
-            introduction::hear(socket, header, terms.live.clients()).await?;
+            let hearing = introduction::hear(socket, header, terms.live.clients());
+            let heard = pingora_timeout::timeout(terms.handshake, hearing).await;
+            heard.map_err(|_| io::ErrorKind::TimedOut)??;
         }
+        let began = pingora_timeout::timeout(terms.keepalive, socket.find_first_bytes());
+        began.await.map_err(|_| io::ErrorKind::TimedOut)??;
         if terms.cleartext_http2 {
-            socket.find_preface().await
-        } else {
-            socket.find_first_bytes().await
+            let settled = pingora_timeout::timeout(terms.head, socket.find_preface()).await;
+            settled.unwrap_or_else(|_| {
+                terms.telemetry.count_limit(Late::Head.limit());
+                Err(io::ErrorKind::TimedOut.into())
+            })?;
         }
-    });
+        io::Result::Ok(())
+    };
     tokio::select! {
         biased;
         arrived = arrived => match arrived {
-            Ok(Ok(())) => return true,
-            Ok(Err(error)) => debug!(%error, "connection ended before a request"),
-            Err(_) => debug!("no request arrived in time"),
+            Ok(()) => return true,
+            Err(error) => debug!(%error, "connection ended before a request"),
         },
         () = draining(shutdown, FIRST_BYTES_WAIT) => debug!("no request arrived before the end"),
     }
@@ -169,23 +225,23 @@ async fn draining(shutdown: &mut ShutdownWatch, wait: Duration) {
 async fn serve_http1(
     engine: Arc<Engine>,
     stream: Stream,
+    cut: Cut,
     terms: &Terms,
     mut shutdown: ShutdownWatch,
 ) {
-    let mut requests = Box::new(Requests::new(stream));
+    let mut requests = Box::new(Requests::new(stream, terms.body));
     let mut settings = None;
-    // The first request's first bytes are here already.
-    let mut idle = false;
+    // In cleartext the first request's first bytes are here already.
+    let mut idle = terms.tls.is_some();
     loop {
         if idle && !requests.has_begun() {
-            let arrived = pingora_timeout::timeout(terms.keepalive, arrives(&mut requests));
             tokio::select! {
                 biased;
-                arrived = arrived => if !matches!(arrived, Ok(Ok(()))) { return },
+                arrived = idle::over(&mut requests, &cut, terms) => if !arrived { return },
                 () = draining(&mut shutdown, LAST_REQUEST_WAIT) => return,
             }
         }
-        match requests.next(&terms.heads, terms.read_timeout).await {
+        match requests.next(&terms.heads, terms.head).await {
             Ok(Ok(())) => {}
             // Boxed, so that a connection has no room for it as long as none is refused.
             Ok(Err(refused)) => return Box::pin(refuse(requests, &refused, terms)).await,
@@ -203,15 +259,7 @@ async fn serve_http1(
     }
 }
 
-/// Waits for the beginning of the next request, as far as possible without memory for it.
-async fn arrives(requests: &mut Requests) -> io::Result<()> {
-    match Plain::of(requests.stream()) {
-        Some(plain) => plain.readable().await,
-        None => requests.read_ahead().await,
-    }
-}
-
-/// Answers a request that broke a rule, and closes.
+/// Answers a request that broke a rule or came too late, and closes.
 async fn refuse(mut requests: Box<Requests>, refused: &Refused, terms: &Terms) {
     let started = Instant::now();
     let digest = requests.stream().get_socket_digest();
@@ -224,10 +272,9 @@ async fn refuse(mut requests: Box<Requests>, refused: &Refused, terms: &Terms) {
         requests.flush().await?;
         requests.shutdown().await
     };
-    match pingora_timeout::timeout(terms.write_timeout, telling).await {
-        Ok(Ok(())) => {}
+    if telling.await.is_err() {
         // A client that does not listen has nothing to hear.
-        Ok(Err(_)) | Err(_) => return,
+        return;
     }
     // What is unread at the close would reset the connection.
     let _ = pingora_timeout::timeout(LINGER, read_away(&mut requests)).await;
@@ -237,30 +284,6 @@ async fn read_away(requests: &mut Requests) {
     requests.give_up();
     let mut room = [0; 512];
     while requests.read(&mut room).await.is_ok_and(|read| read > 0) {}
-}
-
-/// A cleartext connection, which can be waited for without the state of a request.
-enum Plain<'s> {
-    Ring(&'s RingStream),
-    Epoll(&'s EpollStream),
-}
-
-impl<'s> Plain<'s> {
-    fn of(stream: &'s Stream) -> Option<Self> {
-        let any = stream.as_any();
-        if let Some(ring) = any.downcast_ref::<Downstream<RingStream>>() {
-            return Some(Plain::Ring(ring.socket()));
-        }
-        let epoll = any.downcast_ref::<Downstream<EpollStream>>()?;
-        Some(Plain::Epoll(epoll.socket()))
-    }
-
-    async fn readable(&self) -> io::Result<()> {
-        match self {
-            Plain::Ring(stream) => stream.readable().await,
-            Plain::Epoll(stream) => stream.readable().await,
-        }
-    }
 }
 
 /// A session for the next request, as Pingora wants it.
@@ -275,9 +298,10 @@ fn session(
     }
     // After the settings of the request before: those are what its client asked for, which
     // is as a rule for ever.
-    session.set_keepalive(Some(whole_seconds(terms.read_timeout)));
-    session.set_read_timeout(Some(terms.read_timeout));
-    session.set_write_timeout(Some(terms.write_timeout));
+    session.set_keepalive(Some(whole_seconds(terms.keepalive)));
+    // How long it may take is known better where its bytes pass.
+    session.set_read_timeout(None);
+    session.set_write_timeout(None);
     session
 }
 

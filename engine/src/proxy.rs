@@ -19,6 +19,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use tokio::sync::mpsc;
 
 use crate::connections::Connections;
+use crate::edge::Bound;
 use crate::handover::Handover;
 use crate::live::Live;
 use crate::strict::{Limits, Paths};
@@ -40,6 +41,7 @@ mod replay;
 mod request;
 mod respond;
 mod shadow;
+mod slow;
 mod stored;
 mod strict;
 mod target;
@@ -60,6 +62,8 @@ pub struct Proxy {
     handover: Handover,
     paths: Paths,
     heads: Limits,
+    /// How far a client may fall behind with a body over HTTP/2.
+    bodies: Bound,
 }
 
 impl Proxy {
@@ -69,6 +73,7 @@ impl Proxy {
         Proxy {
             paths: Paths::from(&server.paths),
             heads: Limits::from(&server.limits),
+            bodies: Bound::of_bodies(&server.limits),
             live,
             telemetry,
             connections: Arc::default(),
@@ -202,6 +207,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> FailToProxy {
         strict::note(self, error, ctx);
+        slow::note(self, error, ctx);
         answer::failure(session, error, ctx).await
     }
 

@@ -235,6 +235,11 @@ impl Telemetry {
         self.rules_broken.with_label_values(labels).inc();
     }
 
+    /// Counts a limit that was reached, by its name in the configuration.
+    pub fn count_limit(&self, limit: &str) {
+        self.limit_reached.with_label_values(&[limit]).inc();
+    }
+
     /// How often names of endpoints were looked up again with this result.
     pub fn name_lookups(&self, result: &str) -> IntCounter {
         self.name_lookups.with_label_values(&[result])
@@ -284,6 +289,12 @@ impl Telemetry {
         let mut text = Vec::with_capacity(16 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
+    }
+}
+
+impl std::fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Telemetry").finish_non_exhaustive()
     }
 }
 

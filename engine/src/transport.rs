@@ -13,7 +13,7 @@ mod connector;
 mod socket;
 
 pub use connector::Connector;
-pub use socket::{EpollStream, RingStream, Speaks};
+pub use socket::{Client, EpollStream, RingStream};
 
 /// The transport that serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,13 +8,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use penstock_config::server::{Batching, Listener};
+use pingora_core::apps::HttpServerOptions;
 use pingora_core::protocols::http::v2::server::default_h2_options;
 use pingora_core::server::configuration::ServerConf;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
-use crate::edge::{self, Engine, Place, Terms};
+use crate::edge::{self, Bound, Engine, Place, Terms};
 use crate::handout;
 use crate::handover::{Connector, Handover};
 use crate::live::Live;
@@ -188,6 +189,9 @@ async fn engine(common: &Common) -> io::Result<Engine> {
     http2.max_concurrent_streams(limits.http2_streams);
     http2.max_header_list_size(u32::try_from(limits.request_head.bytes()).unwrap_or(u32::MAX));
     engine.h2_options = Some(http2);
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(limits.keepalive_timeout.get());
+    engine.server_options = Some(options);
     Ok(engine)
 }
 
@@ -299,8 +303,10 @@ fn terms(listener: usize, common: &Common) -> Terms {
         tls,
         proxy_protocol: listener.and_then(|listener| listener.proxy_protocol),
         keepalive: server.limits.keepalive_timeout.get(),
-        read_timeout: server.limits.read_timeout.get(),
-        write_timeout: server.limits.write_timeout.get(),
+        handshake: server.limits.handshake_timeout.get(),
+        head: server.limits.head_timeout.get(),
+        body: Bound::of_bodies(&server.limits),
+        answer: Bound::of_answers(&server.limits),
         heads: Limits::from(&server.limits),
         live: common.live.clone(),
         telemetry: common.telemetry.clone(),

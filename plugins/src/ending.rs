@@ -40,6 +40,8 @@ pub enum Outcome {
     Refused,
     /// The client closed its connection or stopped reading before the end.
     ClientGone,
+    /// The client sent its body, or took the answer, more slowly than it may.
+    ClientSlow,
     /// No endpoint gave a whole answer.
     UpstreamFailed,
     /// An endpoint was too slow.
@@ -55,6 +57,7 @@ impl Outcome {
             Self::Completed => "completed",
             Self::Refused => "refused",
             Self::ClientGone => "client_gone",
+            Self::ClientSlow => "client_slow",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::Internal => "internal",

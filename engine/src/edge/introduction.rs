@@ -5,19 +5,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use penstock_config::server::ProxyProtocol;
-use pingora_core::protocols::IO;
 
 use super::Downstream;
 use crate::clients::proxy_protocol::{self, Beginning, Header};
 use crate::clients::{Clients, Refusal};
-use crate::transport::Speaks;
+use crate::transport::Client;
 
 /// Reads the header of the PROXY protocol that a connection begins with, and takes it for
 /// the client that is named there. Nothing that follows it is looked at.
 ///
 /// # Errors
 /// The connection is to be closed: reading failed, or it is refused, which has been counted.
-pub(super) async fn hear<S: IO + Speaks>(
+pub(super) async fn hear<S: Client>(
     socket: &mut Downstream<S>,
     rule: ProxyProtocol,
     clients: &Arc<Clients>,
@@ -46,7 +45,7 @@ pub(super) async fn hear<S: IO + Speaks>(
     socket.skip(len).await
 }
 
-fn peer<S: IO>(socket: &Downstream<S>) -> Option<IpAddr> {
+fn peer<S: Client>(socket: &Downstream<S>) -> Option<IpAddr> {
     let digest = socket.socket().get_socket_digest()?;
     Some(digest.peer_addr()?.as_inet()?.ip().to_canonical())
 }

@@ -21,6 +21,8 @@ use pingora_core::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use super::late::Late;
+use super::pace::{Bound, Clock, Watch};
 use crate::strict::{ChunkCheck, Fault, Framing, Head, HeadCheck, Limits, Rule};
 
 /// Read at a time between requests. It lies on the stack, so that a connection owns no
@@ -30,14 +32,27 @@ const READ: usize = 4096;
 /// Bytes beyond a request's end that are read while it is served. More wait in the socket.
 const AHEAD_MAX: usize = 16 * 1024;
 
+/// The part of a body, of those whose length is known, that is waited for before the request
+/// is served.
+const AWAITED_MAX: usize = 1024;
+
 /// Bytes that are read away after a broken rule, so that its client reads the answer.
 const DISCARDED_MAX: usize = 1 << 20;
 
-/// A request that broke a rule before any of it was passed on.
+/// Why a request is refused before any of it was passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It broke this rule.
+    Rule(Rule),
+    /// It did not arrive in time.
+    Late(Late),
+}
+
+/// A request that was refused before any of it was passed on.
 #[derive(Debug)]
 pub struct Refused {
-    /// The rule.
-    pub rule: Rule,
+    /// Why.
+    pub cause: Cause,
     /// The method, if it was one.
     pub method: String,
     /// The path of the target as far as it was read, without a query.
@@ -57,6 +72,10 @@ pub struct Requests {
     waiting: Option<Waker>,
     /// So many flushes are left to the one after them.
     flushes_skipped: AtomicUsize,
+    /// How far a body may fall behind.
+    bound: Bound,
+    /// How far the present one has, if it had to be waited for.
+    clock: Option<Box<Clock>>,
 }
 
 /// Where a connection is.
@@ -72,6 +91,8 @@ enum State {
     Switched,
     /// The body broke a rule, and nobody was told.
     Broken(Rule),
+    /// The body did not arrive in time, and nobody was told.
+    Late,
     /// Somebody was. What the client still says is read away.
     Over {
         is_shut: bool,
@@ -80,8 +101,8 @@ enum State {
 }
 
 impl Requests {
-    /// The requests that arrive on a stream.
-    pub fn new(stream: Stream) -> Self {
+    /// The requests that arrive on a stream, whose bodies may fall behind so far.
+    pub fn new(stream: Stream, bound: Bound) -> Self {
         Requests {
             stream,
             ahead: BytesMut::new(),
@@ -89,6 +110,8 @@ impl Requests {
             may_switch: false,
             waiting: None,
             flushes_skipped: AtomicUsize::new(0),
+            bound,
+            clock: None,
         }
     }
 
@@ -109,32 +132,90 @@ impl Requests {
     }
 
     /// Waits for a head and checks it: then the request can be read from here, up to its
-    /// end. No read takes longer than that.
+    /// end. Of a head that has not arrived in full when the time is over, what there is of it
+    /// is refused.
     ///
     /// # Errors
-    /// What reading met, or that the last request was not read to its end.
+    /// What reading met, that nothing came, or that the last request was not read to its end.
     pub async fn next(
         &mut self,
         limits: &Limits,
-        read_timeout: Duration,
+        time: Duration,
     ) -> io::Result<Result<(), Refused>> {
         if !matches!(self.state, State::Between) {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let mut check = HeadCheck::default();
-        loop {
-            match check.check(limits, &self.ahead) {
-                Ok(Some(head)) => {
+        // One timer for the whole head, which is not set as long as nobody has to wait.
+        let refused = match pingora_timeout::timeout(time, self.head(limits, &mut check)).await {
+            Ok(Ok(Ok(head))) => match self.awaits(awaited(&head)).await? {
+                true => {
                     self.begin(&head);
                     return Ok(Ok(()));
                 }
-                Ok(None) => {}
-                Err(rule) => return Ok(Err(refused(rule, &check, &self.ahead))),
-            }
-            pingora_timeout::timeout(read_timeout, self.read_ahead())
-                .await
-                .map_err(|_| io::ErrorKind::TimedOut)??;
+                false => Cause::Late(Late::Body),
+            },
+            Ok(Ok(Err(rule))) => Cause::Rule(rule),
+            Ok(Err(error)) => return Err(error),
+            Err(_) if self.has_begun() => Cause::Late(Late::Head),
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        };
+        Ok(Err(describe(refused, &check, &self.ahead)))
+    }
+
+    /// Waits until so much of the request is there. False if the client is too slow.
+    ///
+    /// A request costs ten times as much memory once it is served, so that the beginning of
+    /// a body, which as a rule comes with the head, is waited for before that.
+    async fn awaits(&mut self, bytes: usize) -> io::Result<bool> {
+        if self.ahead.len() >= bytes {
+            return Ok(true);
         }
+        let mut watch = Box::new(Watch::new(self.bound));
+        while self.ahead.len() < bytes {
+            let before = self.ahead.len();
+            let read = async {
+                let read = self.read_ahead().await;
+                read.map(|()| self.ahead.len() - before)
+            };
+            let moved = |read: &io::Result<usize>| *read.as_ref().unwrap_or(&0);
+            match watch.bounded(read, moved).await {
+                Some(read) => read?,
+                None => return Ok(false),
+            };
+        }
+        Ok(true)
+    }
+
+    /// Reads a head to its end, or to the first rule that it breaks.
+    async fn head(
+        &mut self,
+        limits: &Limits,
+        check: &mut HeadCheck,
+    ) -> io::Result<Result<Head, Rule>> {
+        loop {
+            match check.check(limits, &self.ahead) {
+                Ok(Some(head)) => return Ok(Ok(head)),
+                Ok(None) => self.read_ahead().await?,
+                Err(rule) => return Ok(Err(rule)),
+            }
+        }
+    }
+
+    /// Reads ahead until so much is there.
+    ///
+    /// # Errors
+    /// What reading met, or `UnexpectedEof` at the end.
+    pub async fn have(&mut self, bytes: usize) -> io::Result<()> {
+        while self.ahead.len() < bytes {
+            self.read_ahead().await?;
+        }
+        Ok(())
+    }
+
+    /// From here on everything is passed on as it comes: it is another protocol.
+    pub fn switch(&mut self) {
+        self.state = State::Switched;
     }
 
     /// Reads what there is.
@@ -166,6 +247,7 @@ impl Requests {
         };
         self.may_switch = head.upgrade;
         self.waiting = None;
+        self.clock = None;
         self.state = State::Head(len, head.framing);
     }
 
@@ -195,7 +277,7 @@ impl Requests {
             State::Length(left) => here.min(usize::try_from(*left).unwrap_or(usize::MAX)),
             State::Chunked(chunks) => chunks.check(bytes)?,
             State::Switched => here,
-            State::Between | State::Broken(_) | State::Over { .. } => 0,
+            State::Between | State::Broken(_) | State::Late | State::Over { .. } => 0,
         };
         buf.put_slice(bytes.get(..passed).unwrap_or_default());
         self.ahead.advance(passed);
@@ -210,6 +292,13 @@ impl Requests {
     /// So many bytes of the present part were passed on. What was checked in chunks counts
     /// itself.
     fn count(&mut self, passed: usize) {
+        self.advance(passed);
+        if matches!(self.state, State::Between) {
+            self.clock = None;
+        }
+    }
+
+    fn advance(&mut self, passed: usize) {
         match &mut self.state {
             State::Head(left, framing) => {
                 *left -= passed.min(*left);
@@ -229,7 +318,7 @@ impl Requests {
             }
             State::Chunked(chunks) if chunks.is_done() => self.state = State::Between,
             State::Chunked(_) | State::Between | State::Switched => {}
-            State::Broken(_) | State::Over { .. } => {}
+            State::Broken(_) | State::Late | State::Over { .. } => {}
         }
     }
 
@@ -243,9 +332,46 @@ impl Requests {
         };
     }
 
-    fn break_off(&mut self, rule: Rule) {
+    fn break_off(&mut self, state: State) {
         self.ahead = BytesMut::new();
-        self.state = State::Broken(rule);
+        self.clock = None;
+        self.state = state;
+    }
+
+    /// Reads on in a body.
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        match &self.state {
+            State::Length(left) => {
+                let left = *left;
+                ready!(Pin::new(&mut (&mut self.stream).take(left)).poll_read(cx, buf))?;
+                self.count(buf.filled().len() - before);
+                Poll::Ready(Ok(()))
+            }
+            _ => self.poll_chunks(cx, buf),
+        }
+    }
+
+    /// The same, for as long as the client keeps up.
+    fn poll_in_time(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = self.poll_body(cx, buf);
+        if polled.is_ready() {
+            if let Some(clock) = &mut self.clock {
+                clock.moved((buf.filled().len() - before) as u64);
+                clock.stop();
+            }
+            return polled;
+        }
+        let bound = self.bound;
+        let clock = self.clock.get_or_insert_with(|| Clock::new(bound).into());
+        ready!(clock.poll_end(cx));
+        self.break_off(State::Late);
+        self.poll_broken(cx)
     }
 
     /// Reads chunks into their reader's memory, and takes back what follows them.
@@ -266,7 +392,7 @@ impl Requests {
             }
             Err(rule) => {
                 buf.set_filled(before);
-                self.break_off(rule);
+                self.break_off(State::Broken(rule));
                 self.poll_broken(cx)
             }
         }
@@ -288,16 +414,20 @@ impl Requests {
         Poll::Pending
     }
 
-    /// Tells of the rule once. Whoever reads on has answered: nothing more comes from here,
+    /// Tells what was wrong once. Whoever reads on has answered: nothing more comes from here,
     /// and the client's closing is waited for, so that ours does not destroy the answer on its
     /// way.
     fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let State::Broken(rule) = self.state {
+        let fault = match self.state {
+            State::Broken(rule) => Some(io::Error::new(io::ErrorKind::InvalidData, Fault(rule))),
+            State::Late => Some(Late::Body.into()),
+            _ => None,
+        };
+        if let Some(fault) = fault {
             self.state = State::Over {
                 is_shut: false,
                 read: 0,
             };
-            let fault = io::Error::new(io::ErrorKind::InvalidData, Fault(rule));
             return Poll::Ready(Err(fault));
         }
         while let State::Over { is_shut, read } = &mut self.state {
@@ -334,12 +464,24 @@ impl Requests {
     }
 }
 
-fn refused(rule: Rule, check: &HeadCheck, bytes: &[u8]) -> Refused {
+/// How much of a request is to be there before it is served.
+fn awaited(head: &Head) -> usize {
+    let body = match head.framing {
+        // Who waits for leave to send a body (RFC 9110 section 10.1.1) sends none before.
+        Framing::Length(body) if !head.expects => {
+            usize::try_from(body).map_or(AWAITED_MAX, |body| body.min(AWAITED_MAX))
+        }
+        Framing::Length(_) | Framing::Chunked => 0,
+    };
+    head.bytes.end + body
+}
+
+fn describe(cause: Cause, check: &HeadCheck, bytes: &[u8]) -> Refused {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let target = check.target(bytes);
     let path = target.split(|&byte| byte == b'?').next();
     Refused {
-        rule,
+        cause,
         method: text(check.method_name(bytes)),
         path: text(path.unwrap_or_default()),
     }
@@ -356,7 +498,7 @@ impl AsyncRead for Requests {
         while !this.ahead.is_empty() && buf.remaining() > 0 {
             let passed = buf.filled().len();
             if let Err(rule) = this.pass(buf) {
-                this.break_off(rule);
+                this.break_off(State::Broken(rule));
             }
             if buf.filled().len() == passed {
                 break;
@@ -367,15 +509,9 @@ impl AsyncRead for Requests {
         }
         match &this.state {
             State::Between | State::Head(..) => this.poll_end(cx),
-            State::Length(left) => {
-                let left = *left;
-                ready!(Pin::new(&mut (&mut this.stream).take(left)).poll_read(cx, buf))?;
-                this.count(buf.filled().len() - before);
-                Poll::Ready(Ok(()))
-            }
-            State::Chunked(_) => this.poll_chunks(cx, buf),
+            State::Length(_) | State::Chunked(_) => this.poll_in_time(cx, buf),
             State::Switched => Pin::new(&mut this.stream).poll_read(cx, buf),
-            State::Broken(_) | State::Over { .. } => this.poll_broken(cx),
+            State::Broken(_) | State::Late | State::Over { .. } => this.poll_broken(cx),
         }
     }
 }

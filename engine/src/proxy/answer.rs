@@ -167,8 +167,12 @@ pub(super) async fn failure(
     let failure = match ctx.refusal.take() {
         _ if has_left => gone(),
         Some(refusal) => Failure {
-            outcome: Outcome::Refused,
+            outcome: ctx.outcome.unwrap_or(Outcome::Refused),
             refusal: Some(refusal),
+        },
+        None if ctx.outcome == Some(Outcome::ClientSlow) => Failure {
+            outcome: Outcome::ClientSlow,
+            refusal: None,
         },
         None => classify(error, ctx.is_over() && !ctx.attempts.answered),
     };
@@ -291,13 +295,8 @@ fn gone() -> Failure {
 
 fn by_client(cause: &ErrorType) -> Failure {
     match cause {
-        ErrorType::ReadTimedout => told(
-            Outcome::ClientGone,
-            StatusCode::REQUEST_TIMEOUT,
-            "request_timeout",
-            "The request body did not arrive in time.",
-        ),
-        ErrorType::ReadError
+        ErrorType::ReadTimedout
+        | ErrorType::ReadError
         | ErrorType::WriteError
         | ErrorType::WriteTimedout
         | ErrorType::ConnectionClosed

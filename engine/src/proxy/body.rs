@@ -6,12 +6,16 @@
 //! next one.
 
 use bytes::{Bytes, BytesMut};
+use http::Version;
 use pingora_error::Error;
 use pingora_proxy::Session;
 use prometheus::IntGauge;
 
 use penstock_plugins::BodyEdits;
 use penstock_plugins::json::Scanner;
+
+use super::slow;
+use crate::edge::{Bound, Watch};
 
 /// A whole body.
 pub struct Body {
@@ -51,12 +55,13 @@ impl Body {
     }
 
     /// Reads the body to its end, showing each piece to the scanner. `None` if the
-    /// request has no body or an empty one.
+    /// request has no body or an empty one. Its client may fall behind as far as `bound` says.
     pub(super) async fn read(
         session: &mut Session,
         limit: usize,
         scanner: Option<&mut Scanner>,
         kept: &IntGauge,
+        bound: Bound,
     ) -> Result<Option<Body>, ReadError> {
         if session.is_body_empty() {
             return Ok(None);
@@ -72,11 +77,8 @@ impl Body {
         }
         let mut scanner = scanner;
         let mut body = Body::empty(kept);
-        while let Some(piece) = session
-            .read_request_body()
-            .await
-            .map_err(ReadError::Client)?
-        {
+        let mut watch = Watch::new(bound);
+        while let Some(piece) = next(session, &mut watch).await.map_err(ReadError::Client)? {
             if body.len + piece.len() > limit {
                 return Err(ReadError::TooLarge);
             }
@@ -143,6 +145,19 @@ impl Body {
     }
 }
 
+/// The next piece that a client sends. Over HTTP/1 its connection watches how fast that is.
+async fn next(session: &mut Session, watch: &mut Watch) -> Result<Option<Bytes>, Box<Error>> {
+    if session.req_header().version < Version::HTTP_2 {
+        return session.read_request_body().await;
+    }
+    let len = |read: &Result<Option<Bytes>, _>| match read {
+        Ok(Some(piece)) => piece.len(),
+        Ok(None) | Err(_) => 0,
+    };
+    let read = watch.bounded(session.read_request_body(), len).await;
+    read.unwrap_or_else(|| Err(slow::error()))
+}
+
 /// Pieces in one, copied if they are several.
 pub(super) fn joined(pieces: &[Bytes]) -> Bytes {
     if let [only] = pieces {
@@ -167,7 +182,7 @@ pub(super) fn declared_length(session: &Session) -> Option<usize> {
 /// The client waits for leave to send the body (RFC 9110 section 10.1.1).
 pub(super) fn expects_continue(session: &Session) -> bool {
     let head = session.req_header();
-    head.version == http::Version::HTTP_11
+    head.version == Version::HTTP_11
         && head
             .headers
             .get(http::header::EXPECT)

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::context::Context;
 use super::{replay, tried};
+use crate::edge::Late;
 
 /// Ends the exchange.
 pub(super) fn end(session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
@@ -31,6 +32,7 @@ pub(super) fn end(session: &mut Session, error: Option<&Error>, ctx: &mut Contex
 fn outcome(error: Option<&Error>) -> Outcome {
     match error.map(|error| error.esource()) {
         None => Outcome::Completed,
+        Some(ErrorSource::Downstream) if error.and_then(Late::of).is_some() => Outcome::ClientSlow,
         Some(ErrorSource::Downstream) => Outcome::ClientGone,
         Some(ErrorSource::Upstream) => Outcome::UpstreamFailed,
         Some(ErrorSource::Internal | ErrorSource::Unset) => Outcome::Internal,
@@ -119,7 +121,9 @@ fn log(session: &Session, ctx: &Context, outcome: Outcome, duration: Duration) {
     }
     match outcome {
         Outcome::UpstreamFailed | Outcome::UpstreamTimeout | Outcome::Internal => line!(warn),
-        Outcome::Completed | Outcome::Refused | Outcome::ClientGone => line!(info),
+        Outcome::Completed | Outcome::Refused | Outcome::ClientGone | Outcome::ClientSlow => {
+            line!(info)
+        }
     }
 }
 

@@ -202,6 +202,7 @@ async fn keep_body(
         limit,
         scanner.as_mut(),
         &proxy.telemetry.bodies_kept,
+        proxy.bodies,
     )
     .await
     {

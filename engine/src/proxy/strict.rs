@@ -17,9 +17,9 @@ use pingora_proxy::Session;
 use tracing::info;
 
 use super::context::Context;
-use super::{Proxy, ending, respond};
+use super::{Proxy, ending, respond, slow};
 use crate::clock;
-use crate::edge::Refused;
+use crate::edge::{Cause, Refused};
 use crate::live::Live;
 use crate::strict::{Escaped, Fault, Limits, Paths, Rule, host_name, is_authority, is_target};
 use crate::telemetry::Telemetry;
@@ -64,7 +64,7 @@ pub(super) fn refusal(rule: Rule) -> Box<Refusal> {
     }
 }
 
-/// Ends an exchange of which Pingora has seen nothing: it is counted, logged, and the
+/// Ends an exchange of which Pingora has seen nothing, for it broke a rule or came too late: it is counted, logged, and the
 /// answer's bytes are returned. After them the connection is to be closed.
 pub(crate) fn refuse_unread(
     live: &Live,
@@ -74,10 +74,18 @@ pub(crate) fn refuse_unread(
     started: Instant,
 ) -> Vec<u8> {
     let generation = live.load();
-    let refusal = refusal(refused.rule);
-    telemetry.count_rule(refused.rule);
+    let (refusal, outcome) = match refused.cause {
+        Cause::Rule(rule) => {
+            telemetry.count_rule(rule);
+            (refusal(rule), Outcome::Refused)
+        }
+        Cause::Late(late) => {
+            telemetry.count_limit(late.limit());
+            (slow::refusal(late), Outcome::ClientSlow)
+        }
+    };
     telemetry.unmatched.count_status(refusal.status.as_u16());
-    telemetry.unmatched.count_outcome(Outcome::Refused);
+    telemetry.unmatched.count_outcome(outcome);
     let duration = started.elapsed();
     telemetry.unmatched.duration.observe(duration.as_secs_f64());
     let exchange = Exchange::new(Arrival {
@@ -95,7 +103,7 @@ pub(crate) fn refuse_unread(
             method = refused.method,
             path = respond::shown(&refused.path),
             status = refusal.status.as_u16(),
-            outcome = Outcome::Refused.as_str(),
+            outcome = outcome.as_str(),
             duration_ms = ending::millis(duration),
             request_bytes = 0,
             response_bytes = if has_body { body.len() } else { 0 },

@@ -40,6 +40,8 @@ pub struct Head {
     pub upgrade: bool,
     /// It asks what the server can do in general.
     pub options: bool,
+    /// It may wait for leave to send its body.
+    pub expects: bool,
 }
 
 /// What follows a head (RFC 9112 section 6).
@@ -85,6 +87,7 @@ pub struct HeadCheck {
     chunked: bool,
     upgrade: bool,
     connection_upgrade: bool,
+    expects: bool,
 }
 
 /// What there is of a head by now. No part: it goes on in bytes that are not here yet.
@@ -273,6 +276,7 @@ impl HeadCheck {
                 }
                 self.host = Some(self.from..self.at);
             }
+            6 if is(b"expect") => self.expects = true,
             7 if is(b"upgrade") => self.upgrade = true,
             10 if is(b"connection") => self.connection(value)?,
             14 if is(b"content-length") => {
@@ -344,6 +348,7 @@ impl HeadCheck {
             path: self.target.start + path,
             framing,
             upgrade,
+            expects: self.expects,
             options,
         })
     }

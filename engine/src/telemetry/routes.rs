@@ -11,10 +11,11 @@ use super::named::Named;
 /// Classes of a status, the first for requests without an answer.
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
-const OUTCOMES: [&str; 6] = [
+const OUTCOMES: [&str; 7] = [
     "completed",
     "refused",
     "client_gone",
+    "client_slow",
     "upstream_failed",
     "upstream_timeout",
     "internal",
@@ -30,7 +31,7 @@ pub struct RouteMetrics {
     pub duration: Histogram,
     /// From the request head to the first byte of the answer's body, in seconds.
     pub first_byte: Histogram,
-    outcomes: [IntCounter; 6],
+    outcomes: [IntCounter; 7],
     /// Requests that were answered from the cache.
     pub cache_hits: IntCounter,
     /// Requests that found no answer in the cache.
@@ -57,6 +58,7 @@ impl RouteMetrics {
             completed,
             refused,
             client_gone,
+            client_slow,
             upstream_failed,
             upstream_timeout,
             internal,
@@ -65,6 +67,7 @@ impl RouteMetrics {
             Outcome::Completed => completed.inc(),
             Outcome::Refused => refused.inc(),
             Outcome::ClientGone => client_gone.inc(),
+            Outcome::ClientSlow => client_slow.inc(),
             Outcome::UpstreamFailed => upstream_failed.inc(),
             Outcome::UpstreamTimeout => upstream_timeout.inc(),
             Outcome::Internal => internal.inc(),

@@ -6,15 +6,17 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use penstock_uring::TcpStream;
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddress;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 
 /// A connection whose bytes are moved by `S`.
@@ -85,26 +87,22 @@ fn speaking_for(fd: RawFd, address: SocketAddr) -> SocketDigest {
     digest
 }
 
-/// A connection whose other end may speak for somebody else.
-pub trait Speaks {
-    /// From now on this is the client's address.
-    fn speak_for(&mut self, address: SocketAddr);
-}
-
-impl<S> Speaks for Socket<S> {
-    fn speak_for(&mut self, address: SocketAddr) {
-        self.digest = Arc::new(speaking_for(self.fd, address));
-    }
-}
-
 /// What a socket's bytes can be moved by.
 pub trait Bytes: AsyncRead + AsyncWrite + Unpin + Send + Sync {
     /// Sends what was written and not flushed, if that takes no waiting.
     fn let_go(&mut self);
+
+    /// Ends the connection at once. What was written and not taken is thrown away, and the
+    /// client is told by a reset.
+    fn reset(&self);
 }
 
 impl Bytes for TcpStream {
     fn let_go(&mut self) {}
+
+    fn reset(&self) {
+        TcpStream::reset(self);
+    }
 }
 
 impl Bytes for BufWriter<tokio::net::TcpStream> {
@@ -114,12 +112,38 @@ impl Bytes for BufWriter<tokio::net::TcpStream> {
             let _ = self.get_ref().try_write(self.buffer());
         }
     }
+
+    fn reset(&self) {
+        let socket = SockRef::from(self.get_ref());
+        // An error means that the connection has ended by itself.
+        let _ = socket.set_linger(Some(Duration::ZERO));
+        let _ = socket.shutdown(std::net::Shutdown::Both);
+    }
 }
 
 /// The alert that ends a TLS handshake is written and not flushed.
 impl<S: Bytes> Drop for Socket<S> {
     fn drop(&mut self) {
         self.stream.let_go();
+    }
+}
+
+/// A client's socket.
+pub trait Client: IO {
+    /// Ends the connection at once, with a reset.
+    fn reset(&self);
+
+    /// Its other end speaks for somebody else: from now on this is the client's address.
+    fn speak_for(&mut self, address: SocketAddr);
+}
+
+impl<S: Bytes + std::fmt::Debug + 'static> Client for Socket<S> {
+    fn speak_for(&mut self, address: SocketAddr) {
+        self.digest = Arc::new(speaking_for(self.fd, address));
+    }
+
+    fn reset(&self) {
+        self.stream.reset();
     }
 }
 

@@ -72,7 +72,7 @@ async fn a_client_that_says_nothing_is_let_go(transport: Transport) {
     let upstream = simulator(&[]);
     for http2 in [true, false] {
         let server = format!(
-            "listen: [{{ address: \"127.0.0.1:0\", http2: {http2} }}]\nlimits: {{ read_timeout: 300ms, keepalive_timeout: 1s }}"
+            "listen: [{{ address: \"127.0.0.1:0\", http2: {http2} }}]\nlimits: {{ head_timeout: 300ms, keepalive_timeout: 1s }}"
         );
         let proxy = Proxy::start(&config(transport, &server, &all_to(upstream.address()))).await;
         for beginning in ["", "PRI * HT", "GET / HTTP/1.1\r\nhost"] {

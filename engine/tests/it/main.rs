@@ -81,6 +81,7 @@ mod rollback;
 mod routes;
 mod secrets;
 mod shadow;
+mod slow;
 mod split;
 mod streaming;
 mod strict;

@@ -2,14 +2,15 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::driver::{Driver, Read};
@@ -92,6 +93,16 @@ impl TcpStream {
             }
         })
         .await
+    }
+
+    /// Ends the connection at once: what was written and not taken is thrown away when the
+    /// stream is dropped, and the peer is told by a reset. What waits for the connection sees
+    /// its end.
+    pub fn reset(&self) {
+        let socket = SockRef::from(self.readiness.fd());
+        // An error means that the connection has ended by itself.
+        let _ = socket.set_linger(Some(Duration::ZERO));
+        let _ = socket.shutdown(Shutdown::Both);
     }
 
     /// Whether to receive without the ring, and without asking it.
