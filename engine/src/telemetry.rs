@@ -136,12 +136,7 @@ impl Telemetry {
                 &["limit"],
             )?,
             accept_errors: families.counter("accept_errors_total", "Accepts that failed")?,
-            refused_connections: Family::new(
-                &families,
-                "connections_refused_total",
-                "Client connections closed before they were served",
-                &["reason"],
-            )?,
+            refused_connections: refused_connections(&families)?,
             rules_broken: rules_broken(&families)?,
             handshakes: Handshakes::new(&families)?,
             unmatched,
@@ -296,6 +291,11 @@ impl std::fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Telemetry").finish_non_exhaustive()
     }
+}
+
+fn refused_connections(families: &Families<'_>) -> prometheus::Result<Family<Refusal>> {
+    let help = "Client connections closed before they were served";
+    Family::new(families, "connections_refused_total", help, &["reason"])
 }
 
 /// Each rule is shown from the start, so that an alert sees the first request that breaks it.
