@@ -210,6 +210,16 @@ pub struct Limits {
     #[serde(deserialize_with = "field::within::<_, _, 8, 256>")]
     #[schemars(range(min = 8, max = 256))]
     pub request_fields: u16,
+    /// Longest head of an upstream's answer: all of its headers. A longer one is a failed
+    /// attempt, which is tried again as others are, or answered with 502. Default: `64KiB`,
+    /// `1KiB` to `1000KiB`.
+    #[serde(deserialize_with = "field::size_within::<_, 1024, { 1000 << 10 }>")]
+    pub response_head: Size,
+    /// Headers that an upstream's answer may have; more are a failed attempt. Default: 128,
+    /// 8 to 256.
+    #[serde(deserialize_with = "field::within::<_, _, 8, 256>")]
+    #[schemars(range(min = 8, max = 256))]
+    pub response_fields: u16,
     /// Client connections that a worker holds at once; past it the worker accepts
     /// no more until one closes. So there may be that many times `workers` in all; how many
     /// one address may have is `clients.connections_per_address`. Default: 65536, at
@@ -390,6 +400,8 @@ impl Default for Limits {
             request_target: Size::kib(8),
             request_head: Size::kib(64),
             request_fields: 128,
+            response_head: Size::kib(64),
+            response_fields: 128,
             connections: 65_536,
             keepalive_timeout: Duration::seconds(60),
             handshake_timeout: Duration::seconds(10),

@@ -22,7 +22,7 @@ use crate::connections::Connections;
 use crate::edge::Bound;
 use crate::handover::Handover;
 use crate::live::Live;
-use crate::strict::{Limits, Paths};
+use crate::strict::{AnswerLimits, Limits, Paths};
 use crate::telemetry::Telemetry;
 
 mod answer;
@@ -64,6 +64,7 @@ pub struct Proxy {
     heads: Limits,
     /// How far a client may fall behind with a body over HTTP/2.
     bodies: Bound,
+    answers: AnswerLimits,
 }
 
 impl Proxy {
@@ -74,6 +75,7 @@ impl Proxy {
             paths: Paths::from(&server.paths),
             heads: Limits::from(&server.limits),
             bodies: Bound::of_bodies(&server.limits),
+            answers: AnswerLimits::from(&server.limits),
             live,
             telemetry,
             connections: Arc::default(),
@@ -176,6 +178,7 @@ impl ProxyHttp for Proxy {
         head: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        strict::check_head(&self.answers, session, ctx, head)?;
         answer::head(session, ctx, head)
     }
 

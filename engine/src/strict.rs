@@ -6,6 +6,7 @@
 //! repair is refused, and what was checked is what is routed and sent. No byte is read or
 //! written here, and nothing is allocated for a request that is as it should be.
 
+mod answer;
 mod bytes;
 mod chunks;
 mod head;
@@ -13,6 +14,7 @@ mod host;
 mod path;
 mod rule;
 
+pub use answer::{AnswerFault, AnswerLimits, INFORMATIONAL_MAX, check_answer};
 pub use chunks::ChunkCheck;
 pub use head::{Framing, Head, HeadCheck, Limits};
 pub use host::{agree, is_authority, name as host_name};

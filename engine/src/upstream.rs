@@ -25,6 +25,7 @@ use crate::files::Files;
 use crate::materials::Machine;
 use crate::names::{Answer, Answers, LookUpError};
 use crate::retries::{Budget, Retries};
+use crate::strict::{AnswerFault, INFORMATIONAL_MAX};
 use crate::telemetry::{Telemetry, UpstreamMetrics};
 use crate::tls::{AUTHORITIES_BYTES_MAX, Authorities};
 use crate::transport::Transport;
@@ -212,7 +213,7 @@ impl Upstream {
 /// Reads the head of an answer to what the proxy asks for itself, past those that only say
 /// that there will be one.
 pub(crate) async fn read_status(session: &mut HttpSession) -> pingora_error::Result<StatusCode> {
-    loop {
+    for _ in 0..=INFORMATIONAL_MAX {
         session.read_response_header().await?;
         match session.response_header().map(|head| head.status) {
             Some(status) if status.is_informational() => {}
@@ -220,6 +221,8 @@ pub(crate) async fn read_status(session: &mut HttpSession) -> pingora_error::Res
             None => return Error::e_explain(ErrorType::InvalidHTTPHeader, "no head"),
         }
     }
+    let fault = AnswerFault::Informational;
+    Error::e_explain(ErrorType::InvalidHTTPHeader, fault.as_str())
 }
 
 /// The endpoints that can be chosen with their shares in percent: those that are near of

@@ -117,6 +117,7 @@ fn depart(
     ctx.attempts.flight = Some(flight);
     ctx.attempts.began = Some(Instant::now());
     ctx.attempts.spares_endpoint = false;
+    ctx.attempts.informational = 0;
     ctx.attempts.at_target += 1;
     ctx.attempts.made += 1;
     limit_time(ctx, &mut peer, now);

@@ -92,6 +92,8 @@ pub struct Attempts {
     pub(super) passed: Vec<Target>,
     /// How many of the route's fallbacks were reached or passed over.
     pub(super) fallbacks: usize,
+    /// Heads of the try under way that said that there would be an answer.
+    pub(super) informational: usize,
     /// Tries at the present target.
     pub(super) at_target: usize,
     /// When the try under way began, until it has failed.

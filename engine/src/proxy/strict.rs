@@ -7,21 +7,24 @@ use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
 
 use http::header::{ALLOW, HOST};
-use http::{HeaderValue, Method, Uri, Version};
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use penstock_config::server::{self, Access};
 use penstock_config::unit::Size;
 use penstock_plugins::{Arrival, Dialect, Exchange, Kind, Outcome, Refusal};
-use pingora_error::Error;
-use pingora_http::RequestHeader;
+use pingora_error::{Error, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use tracing::info;
 
 use super::context::Context;
-use super::{Proxy, ending, respond, slow};
+use super::{Proxy, attempt, ending, respond, slow};
 use crate::clock;
 use crate::edge::{Cause, Refused};
 use crate::live::Live;
-use crate::strict::{Escaped, Fault, Limits, Paths, Rule, host_name, is_authority, is_target};
+use crate::strict::{
+    AnswerFault, AnswerLimits, Escaped, Fault, INFORMATIONAL_MAX, Limits, Paths, Rule,
+    check_answer, host_name, is_authority, is_target,
+};
 use crate::telemetry::Telemetry;
 use crate::tls::Secured;
 
@@ -32,6 +35,15 @@ impl From<&server::Limits> for Limits {
             target: size(limits.request_target),
             head: size(limits.request_head),
             fields: usize::from(limits.request_fields),
+        }
+    }
+}
+
+impl From<&server::Limits> for AnswerLimits {
+    fn from(limits: &server::Limits) -> Self {
+        AnswerLimits {
+            head: usize::try_from(limits.response_head.bytes()).unwrap_or(usize::MAX),
+            fields: usize::from(limits.response_fields),
         }
     }
 }
@@ -198,6 +210,29 @@ fn hosts(head: &RequestHeader) -> impl Iterator<Item = &[u8]> {
     let authority = authority.map(|authority| authority.as_str().as_bytes());
     let host = head.headers.get(HOST).map(|host| host.as_bytes());
     authority.into_iter().chain(host)
+}
+
+/// Whether an upstream's head can be passed on.
+///
+/// # Errors
+/// It cannot, and the attempt has failed.
+pub(super) fn check_head(
+    limits: &AnswerLimits,
+    session: &Session,
+    ctx: &mut Context,
+    head: &ResponseHeader,
+) -> Result<()> {
+    let mut checked = check_answer(limits, head.version, head.status, &head.headers);
+    if head.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+        checked = Err(AnswerFault::Switch);
+    }
+    if head.status.is_informational() {
+        ctx.attempts.informational += 1;
+        if ctx.attempts.informational > INFORMATIONAL_MAX {
+            checked = Err(AnswerFault::Informational);
+        }
+    }
+    checked.map_err(|fault| attempt::unwelcome(fault.as_str()))
 }
 
 /// If the body of a request has broken a rule, that is what its client is told.

@@ -1,5 +1,6 @@
 //! The rules on bytes, each with what breaks it and what does not.
 
+mod answers;
 mod chunks;
 mod heads;
 mod paths;

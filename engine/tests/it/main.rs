@@ -44,6 +44,7 @@ macro_rules! on_both {
 
 mod access_log;
 mod admin;
+mod advisories;
 mod attempts;
 mod auth;
 mod bodies;

@@ -22,6 +22,7 @@ use crate::hedges::Hedged;
 use crate::proxy::attempt::{self, Source};
 use crate::proxy::held;
 use crate::proxy::outgoing::{self, TRIES_MAX};
+use crate::strict::{AnswerLimits, check_answer};
 use crate::upstream::{self, Credential, Endpoint, Upstream};
 
 /// Where a beginning goes that the request waits for.
@@ -182,6 +183,10 @@ impl Plan {
         let route = self
             .route
             .and_then(|route| self.generation.routes.get(route));
+        let limits = AnswerLimits::from(&self.generation.config.server.limits);
+        if let Err(fault) = check_answer(&limits, head.version, head.status, &head.headers) {
+            return Ok(Some(fault.to_string()));
+        }
         if route.is_some_and(|route| attempt::is_unwelcome(route, head.status)) {
             return Ok(Some(format!("status_{}", head.status.as_u16())));
         }
