@@ -1,5 +1,5 @@
 //! What it costs to check that a request can be read in one way: a usual head, chunks, a
-//! path. None of it allocates.
+//! path; and to count the frames of HTTP/2. None of it allocates.
 
 #![allow(
     missing_docs,
@@ -8,9 +8,11 @@
 )]
 
 use std::hint::black_box;
+use std::time::Instant;
 
 use allocation_counter::measure;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use penstock::frames::{Bounds, Meter};
 use penstock::strict::{ChunkCheck, HeadCheck, Limits, Paths};
 
 /// As OpenAI's client for Python sends it.
@@ -71,6 +73,59 @@ fn edge(criterion: &mut Criterion) {
     });
     group.bench_function("path with an escape", |bencher| {
         bencher.iter(|| path("/v1/models/llama%203"));
+    });
+    group.finish();
+    frames(criterion);
+}
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut bytes = len.get(1..).unwrap().to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// What counting frames adds: to a request of 20 fields, most of them by their places in the
+/// table, with a body of 1 KiB; to an answer of 16 tokens; to a PING.
+fn frames(criterion: &mut Criterion) {
+    let mut fields = vec![0xbe; 16];
+    for _ in 0..4 {
+        fields.extend([0x7f, 0x01, 40]);
+        fields.extend([b'x'; 40]);
+    }
+    let request = [frame(1, 4, 1, &fields), frame(0, 1, 1, &[b'x'; 1024])].concat();
+    let answer = frame(0, 0, 1, &[b'x'; 200]).repeat(16);
+    let ping = frame(6, 0, 0, &[0; 8]);
+    let bounds = Bounds {
+        head: 64 << 10,
+        fields: 128,
+        resets: 100,
+        control_frames: u32::MAX / 2,
+    };
+    let mut meter = Meter::new(&bounds, Instant::now());
+    let preface = meter.receive(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Instant::now);
+    assert_eq!(preface, Ok(()));
+    let allocated = measure(|| {
+        assert_eq!(meter.receive(&request, Instant::now), Ok(()));
+        assert_eq!(meter.send(&answer, Instant::now), Ok(()));
+    });
+    assert_eq!(
+        allocated.count_total, 0,
+        "frames are counted without memory"
+    );
+
+    let mut group = criterion.benchmark_group("frames");
+    group.bench_function("of a request", |bencher| {
+        bencher.iter(|| meter.receive(black_box(&request), Instant::now));
+    });
+    group.bench_function("of an answer of 16 tokens", |bencher| {
+        bencher.iter(|| meter.send(black_box(&answer), Instant::now));
+    });
+    group.bench_function("a PING", |bencher| {
+        bencher.iter(|| meter.receive(black_box(&ping), Instant::now));
     });
     group.finish();
 }

@@ -12,12 +12,14 @@ use crate::unit::{Duration, Name, NameServer, Size};
 
 mod changes;
 mod clients;
+mod http2;
 mod text;
 mod tls;
 
 pub use changes::changed_keys;
 pub(crate) use changes::fixed;
 pub use clients::{Clients, ForwardedHeader, ProxyProtocol};
+pub use http2::Http2;
 pub use tls::{CertificateFiles, ClientCertificates, ListenerTls, TlsVersion, UnknownNames};
 
 /// Listeners, transport, workers and limits. A reload that changes any of it is
@@ -62,6 +64,8 @@ pub struct Server {
     /// Whose word on a client's address is taken, and how many connections an address may
     /// have.
     pub clients: Clients,
+    /// How much an HTTP/2 client may do besides making requests.
+    pub http2: Http2,
     /// How paths are brought into one spelling before a route is looked for.
     pub paths: Paths,
     /// Memory for answers that are given again. Used by the `cache` plugin only.
@@ -256,8 +260,11 @@ pub struct Limits {
     /// `write_timeout`, `1B` to `1GiB`. Default: `1KiB`.
     #[serde(deserialize_with = "field::size_within::<_, 1, { 1 << 30 }>")]
     pub write_rate: Size,
-    /// HTTP/2 streams that a client may have open on one connection. Default: 256,
-    /// at least 1, at most 65536.
+    /// HTTP/2 streams that a client may have open on one connection. Default: 100, the
+    /// least that RFC 9113 section 6.5.2 recommends, and what Pingora and HAProxy have; at least
+    /// 1, at most 65536.
+    /// Each may hold the head of a request and part of an answer in memory, up to half a
+    /// megabyte of one that arrives fast.
     #[serde(deserialize_with = "field::within::<_, _, 1, 65_536>")]
     #[schemars(range(min = 1, max = 65_536))]
     pub http2_streams: u32,
@@ -362,6 +369,7 @@ impl Default for Server {
             log: Log::default(),
             limits: Limits::default(),
             clients: Clients::default(),
+            http2: Http2::default(),
             paths: Paths::default(),
             cache: CacheMemory::default(),
             io_uring: IoUring::default(),
@@ -410,7 +418,7 @@ impl Default for Limits {
             read_rate: Size::kib(1),
             write_timeout: Duration::seconds(10),
             write_rate: Size::kib(1),
-            http2_streams: 256,
+            http2_streams: 100,
             upstream_idle_connections: 1024,
             generations: 16,
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use penstock_config::server::ProxyProtocol;
-use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp};
 use pingora_core::listeners::tls::Acceptor as TlsAcceptor;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{ALPN, Stream};
@@ -14,6 +14,7 @@ use pingora_proxy::HttpProxy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing::debug;
 
+use crate::frames::Bounds;
 use crate::handover::Connector;
 use crate::live::Live;
 use crate::proxy::{self, Proxy};
@@ -23,15 +24,18 @@ use crate::tls::Failure;
 use crate::transport::{Accepted, Client};
 
 mod downstream;
+mod http2;
 mod idle;
 mod introduction;
 mod late;
+mod metered;
 mod pace;
 mod requests;
 mod taken;
 
-use downstream::PREFACE;
 pub use downstream::{Cut, Downstream, Place};
+pub(crate) use http2::stalled;
+pub use http2::{bounds, options};
 pub use late::Late;
 pub use pace::{Bound, Watch};
 pub use requests::{Cause, Refused, Requests};
@@ -72,6 +76,8 @@ pub struct Terms {
     pub answer: Bound,
     /// Bounds on heads of HTTP/1 requests.
     pub heads: Limits,
+    /// Bounds on what HTTP/2 clients do besides making requests.
+    pub frames: Bounds,
     /// The generation in force, for requests that are refused before they have one.
     pub live: Arc<Live>,
     /// Where those are counted.
@@ -109,7 +115,8 @@ pub async fn serve(
     };
     let Some((stream, cut)) = opened else { return };
     if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-        engine.process_new(stream, &shutdown).await;
+        // Boxed, so that an HTTP/1 connection has no room for it.
+        Box::pin(http2::serve(engine, stream, terms, shutdown)).await;
     } else {
         serve_http1(engine, stream, cut, &terms, shutdown).await;
     }
@@ -137,9 +144,7 @@ where
         }
     };
     match pingora_timeout::timeout(terms.handshake, shaking_hands).await {
-        Ok(Some(Ok(stream))) => prefaced(Box::new(stream), terms)
-            .await
-            .map(|stream| (stream, cut)),
+        Ok(Some(Ok(stream))) => Some((Box::new(stream), cut)),
         Ok(Some(Err(error))) => {
             terms.telemetry.handshakes.failed(Failure::of(&error));
             debug!(%error, "TLS handshake failed");
@@ -153,27 +158,6 @@ where
             None
         }
     }
-}
-
-/// A connection over TLS whose client has sent HTTP/2's preface, if it has chosen that.
-/// Pingora would wait for it for ever.
-async fn prefaced(stream: Stream, terms: &Terms) -> Option<Stream> {
-    if !matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-        return Some(stream);
-    }
-    let mut begun = Requests::new(stream, terms.body);
-    match pingora_timeout::timeout(terms.handshake, begun.have(PREFACE.len())).await {
-        Ok(Ok(())) => {
-            begun.switch();
-            return Some(Box::new(begun));
-        }
-        Ok(Err(error)) => debug!(%error, "connection ended before HTTP/2's preface"),
-        Err(_) => {
-            terms.telemetry.count_limit("handshake_timeout");
-            debug!("HTTP/2's preface took over {:?}", terms.handshake);
-        }
-    }
-    None
 }
 
 /// Waits for a new connection's first bytes. False if it ends without them.

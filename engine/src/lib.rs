@@ -15,6 +15,7 @@ pub mod connections;
 pub mod drains;
 pub mod edge;
 pub mod files;
+pub mod frames;
 pub mod generation;
 pub mod handout;
 pub mod handover;

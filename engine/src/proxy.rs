@@ -42,6 +42,7 @@ mod request;
 mod respond;
 mod shadow;
 mod slow;
+mod stalled;
 mod stored;
 mod strict;
 mod target;
@@ -215,6 +216,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+        stalled::note(self, session, error);
         ending::end(session, error, ctx);
     }
 

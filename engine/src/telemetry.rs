@@ -15,10 +15,12 @@ use prometheus::{
 };
 
 mod answers;
+mod bounded;
 mod credentials;
 mod endpoints;
 mod firewall;
 mod handshakes;
+mod http2;
 mod limits;
 pub mod log;
 mod named;
@@ -39,6 +41,7 @@ use credentials::Credentials;
 use endpoints::Endpoints;
 use firewall::Firewall;
 use handshakes::Handshakes;
+pub use http2::Http2;
 use limits::Limits;
 use outcomes::{ByRoute, Family};
 pub use outcomes::{Outcome, Outcomes};
@@ -83,6 +86,8 @@ pub struct Telemetry {
     rules_broken: IntCounterVec,
     /// TLS handshakes that failed.
     pub handshakes: Handshakes,
+    /// What HTTP/2 clients did too much of.
+    pub http2: Http2,
     /// Requests that no route matched.
     pub unmatched: RouteMetrics,
     /// The generation that serves.
@@ -139,6 +144,7 @@ impl Telemetry {
             refused_connections: refused_connections(&families)?,
             rules_broken: rules_broken(&families)?,
             handshakes: Handshakes::new(&families)?,
+            http2: Http2::new(&families)?,
             unmatched,
             generation: families
                 .gauge("generation", "Generation of the configuration that serves")?,

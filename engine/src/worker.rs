@@ -8,8 +8,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use penstock_config::server::{Batching, Listener};
-use pingora_core::apps::HttpServerOptions;
-use pingora_core::protocols::http::v2::server::default_h2_options;
 use pingora_core::server::configuration::ServerConf;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
@@ -185,13 +183,7 @@ async fn engine(common: &Common) -> io::Result<Engine> {
     let logic = Proxy::new(live, telemetry, handover.clone());
     let connector = Connector::new(handover);
     let mut engine = handout::proxy(&Arc::new(conf), logic, connector).await?;
-    let mut http2 = default_h2_options();
-    http2.max_concurrent_streams(limits.http2_streams);
-    http2.max_header_list_size(u32::try_from(limits.request_head.bytes()).unwrap_or(u32::MAX));
-    engine.h2_options = Some(http2);
-    let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(limits.keepalive_timeout.get());
-    engine.server_options = Some(options);
+    engine.h2_options = Some(edge::options(common.live.server()));
     Ok(engine)
 }
 
@@ -308,6 +300,7 @@ fn terms(listener: usize, common: &Common) -> Terms {
         body: Bound::of_bodies(&server.limits),
         answer: Bound::of_answers(&server.limits),
         heads: Limits::from(&server.limits),
+        frames: edge::bounds(server),
         live: common.live.clone(),
         telemetry: common.telemetry.clone(),
     }

@@ -202,22 +202,6 @@ impl Requests {
         }
     }
 
-    /// Reads ahead until so much is there.
-    ///
-    /// # Errors
-    /// What reading met, or `UnexpectedEof` at the end.
-    pub async fn have(&mut self, bytes: usize) -> io::Result<()> {
-        while self.ahead.len() < bytes {
-            self.read_ahead().await?;
-        }
-        Ok(())
-    }
-
-    /// From here on everything is passed on as it comes: it is another protocol.
-    pub fn switch(&mut self) {
-        self.state = State::Switched;
-    }
-
     /// Reads what there is.
     ///
     /// # Errors

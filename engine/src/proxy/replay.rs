@@ -30,6 +30,7 @@ use pingora_proxy::Session;
 
 use self::portion::{Portion, has_bytes, is_failure, take_failure};
 use super::context::Context;
+use super::stalled::Patience;
 use super::{attempt, hedge};
 use crate::drains::{Drained, Drains, Left};
 use crate::edge::Requests;
@@ -60,6 +61,8 @@ struct Replay {
     drains: Option<Arc<Drains>>,
     /// The client has gone, and the answer is read on.
     gone: Option<Gone>,
+    /// With a client that says how much it takes.
+    patience: Option<Patience>,
 }
 
 /// A client that has gone while its answer is read on.
@@ -95,6 +98,7 @@ pub(super) fn install(session: &mut Session, ctx: &mut Context, pieces: Arc<[Byt
     let stand_in = Box::new(ServerSession::new_custom(Box::new(())));
     let client = std::mem::replace(&mut session.downstream_session, stand_in);
     let replay = Replay {
+        patience: Patience::with(&client, ctx),
         client: Some(client),
         hold: hold.clone(),
         head: None,
@@ -259,6 +263,19 @@ impl Replay {
         }
     }
 
+    /// Gives the client what there is of the answer.
+    async fn give(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        let Some(mut patience) = self.patience.take() else {
+            return self.client_mut().response_duplex_vec(tasks).await;
+        };
+        let bytes = Portion::of(&tasks).bytes;
+        let given = patience.give(self.client_mut());
+        let written = self.client_mut().response_duplex_vec(tasks).await;
+        patience.taken(bytes, given.elapsed());
+        self.patience = Some(patience);
+        written
+    }
+
     /// Waits until the attempt is over for the client's part: it has gone, the answer has not
     /// begun in time, or another one has begun.
     async fn over(&mut self) -> Box<Error> {
@@ -372,7 +389,7 @@ impl server::Session for Replay {
         let drains = self.drains.is_some() && !tasks.iter().any(is_failure);
         let portion = drains.then(|| Portion::of(&tasks));
         self.gather(&tasks);
-        match (self.client_mut().response_duplex_vec(tasks).await, portion) {
+        match (self.give(tasks).await, portion) {
             (Err(error), Some(portion)) => {
                 self.leave(error)?;
                 self.swallow(&portion)

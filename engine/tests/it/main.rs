@@ -68,6 +68,7 @@ mod fleet;
 mod harness;
 mod headers;
 mod hedge;
+mod http2_abuse;
 mod http2_upstreams;
 mod jwt;
 mod limits;

@@ -186,6 +186,13 @@ fn words_and_counts() {
         "server: { limits: { generations: 1 } }",
         &[(1, 34, "write 2 to 1024")],
     );
+    expect(
+        "server: { http2: { resets: 0, control_frames: 1 } }",
+        &[
+            (1, 28, "write 1 to 1000000"),
+            (1, 47, "write 20 to 1000000"),
+        ],
+    );
 }
 
 #[test]

@@ -143,6 +143,13 @@ impl Process {
         std::fs::read_dir(folder).unwrap().count()
     }
 
+    /// What the kernel counts of its memory: `VmRSS` now, `VmHWM` at most so far.
+    pub(crate) fn memory_kib(&self, what: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(what)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
