@@ -221,7 +221,15 @@ impl HeadCheck {
             {
                 return Err(Rule::Version);
             }
-            _ => return Err(Rule::RequestLine),
+            name => {
+                let begins = name.get(..5).unwrap_or(name);
+                return Err(
+                    match begins.eq_ignore_ascii_case(b"HTTP/") || begins.is_empty() {
+                        true => Rule::RequestLine,
+                        false => Rule::Protocol,
+                    },
+                );
+            }
         }
         self.begin(end, Part::Name)
     }

@@ -14,6 +14,8 @@ pub enum Rule {
     MethodUnsupported,
     /// One space between each of the three parts of the first line (RFC 9112 section 3).
     RequestLine,
+    /// What is spoken is HTTP (RFC 9112 section 2.3).
+    Protocol,
     /// A target's form and its bytes (RFC 9112 section 3.2, RFC 3986).
     Target,
     /// A target's length.
@@ -78,6 +80,7 @@ impl Rule {
         Rule::Method,
         Rule::MethodUnsupported,
         Rule::RequestLine,
+        Rule::Protocol,
         Rule::Target,
         Rule::TargetLength,
         Rule::Version,
@@ -112,6 +115,7 @@ impl Rule {
             Rule::Method => "method",
             Rule::MethodUnsupported => "method_unsupported",
             Rule::RequestLine => "request_line",
+            Rule::Protocol => "protocol",
             Rule::Target => "target",
             Rule::TargetLength => "target_length",
             Rule::Version => "version",
@@ -159,6 +163,7 @@ impl Rule {
             Rule::Method => "The method is not a short token in upper case.",
             Rule::MethodUnsupported => "The methods CONNECT and TRACE are not supported.",
             Rule::RequestLine => "The request line is not a method, a target and a version.",
+            Rule::Protocol => "This is not HTTP.",
             Rule::Target => "The request target has a form or a character that is not allowed.",
             Rule::TargetLength => "The request target is too long.",
             Rule::Version => "Only HTTP/1.1 and HTTP/1.0 are spoken on this connection.",

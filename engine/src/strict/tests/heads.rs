@@ -108,6 +108,8 @@ fn a_request_line_that_can_be_read_in_two_ways_is_refused() {
         ("GET / \r\n", Rule::RequestLine),
         ("GET / http/1.1\r\n", Rule::RequestLine),
         ("GET / HTTP/1.10\r\n", Rule::RequestLine),
+        ("GET / HTTX/1.1\r\n", Rule::Protocol),
+        ("INVALID CONNECTION PREFACE\r\n", Rule::Protocol),
         ("GET / HTTP/\r\r1.1\r\n", Rule::LineEnding),
         ("GET / HTTP/1.2\r\n", Rule::Version),
         ("GET / HTTP/0.9\r\n", Rule::Version),
