@@ -251,7 +251,8 @@ async fn refuse(mut requests: Box<Requests>, refused: &Refused, terms: &Terms) {
         .as_ref()
         .and_then(|digest| digest.peer_addr()?.as_inet().map(|address| address.ip()));
     let answer = proxy::refuse_unread(&terms.live, &terms.telemetry, refused, client, started);
-    let is_neither = refused.rule == Rule::Protocol && !refused.path.starts_with('/');
+    let is_neither =
+        matches!(refused.cause, Cause::Rule(Rule::Protocol)) && !refused.path.starts_with('/');
     if terms.cleartext_http2 && is_neither {
         // Where HTTP/2 is spoken, this is its preface gone wrong: its client reads no answer of
         // HTTP/1, and GOAWAY may be left out (RFC 9113 section 3.4).

@@ -17,8 +17,8 @@ use crate::unit::Secret;
 /// section 15.5.20). Sessions are resumed by tickets, whose keys all workers share and
 /// which are replaced every six hours and when the certificates change; early data (0-RTT)
 /// is never accepted, since it can be replayed. No OCSP responses are stapled: authorities
-/// have ceased to give them. The suites are AES-GCM and ChaCha20-Poly1305, in TLS 1.2 with
-/// ECDHE; the groups X25519, P-256 and P-384.
+/// have ceased to give them. The suites are AES-256-GCM, AES-128-GCM and
+/// ChaCha20-Poly1305, in this order, in TLS 1.2 with ECDHE; the groups X25519, P-256 and P-384.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Written", into = "Written")]
 #[schemars(extend("anyOf" = [

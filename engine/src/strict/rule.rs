@@ -76,7 +76,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 29] = [
+    pub const ALL: [Rule; 30] = [
         Rule::Method,
         Rule::MethodUnsupported,
         Rule::RequestLine,

@@ -50,11 +50,10 @@ impl Names {
         if let Some(address) = literal(host) {
             return self.addresses.contains(&address);
         }
-        let is = |name: &str| host.eq_ignore_ascii_case(name.as_bytes());
+        let is = |name: &str, host: &[u8]| host.eq_ignore_ascii_case(name.as_bytes());
         let parent = parent(host);
-        let is_below =
-            |rest: &str| parent.is_some_and(|parent| parent.eq_ignore_ascii_case(rest.as_bytes()));
-        self.exact.iter().any(|name| is(name)) || self.below.iter().any(|rest| is_below(rest))
+        let is_below = |rest: &str| parent.is_some_and(|parent| is(rest, parent));
+        self.exact.iter().any(|name| is(name, host)) || self.below.iter().any(|rest| is_below(rest))
     }
 
     /// As they stand in the certificate.
