@@ -1,0 +1,4 @@
+//! See `targets::json`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| targets::targets::json(input));
