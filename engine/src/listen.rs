@@ -10,11 +10,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections that may wait for each socket to accept them.
 const BACKLOG: i32 = 4096;
 
-/// Bytes of answers that the system keeps for a client beyond what its window takes. More would
-/// only wait there, megabytes for each client that does not read; less would let a fast one
-/// wait for us (<https://blog.cloudflare.com/http-2-prioritization-with-nginx/>).
-const UNSENT_MAX: u32 = 128 * 1024;
-
 /// The sockets of one listener of the configuration, one for each worker.
 #[derive(Debug)]
 pub struct Listening {
@@ -53,9 +48,8 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(address)?;
     // With port 0 the first socket looks for a free port; sharing is for the others.
     socket.set_reuse_port(true)?;
-    // Accepted connections inherit both.
+    // Accepted connections inherit it.
     socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
