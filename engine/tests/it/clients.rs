@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use penstock::transport::Transport;
 use penstock_simulator::Simulator;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::certificates::Authority;
 use crate::harness::client::{BOTH, Client, Http, get, with};
 use crate::harness::process::ProxyProcess;
-use crate::harness::raw::Raw;
+use crate::harness::raw::{Raw, WAIT};
 use crate::harness::{COUNTRIES, Proxy, config, eventually, simulator};
 
 on_both!(
@@ -334,11 +334,14 @@ routes:
     );
 }
 
-/// Connects and asks; none if the proxy closed at once.
-async fn let_in(stream: TcpStream) -> Option<Client> {
-    let mut client = Client::over(stream, Http::One).await.ok()?;
-    client.try_answer(get("/plain")).await.ok()?;
-    Some(client)
+/// Asks, and keeps the connection; none if the proxy closed it at once.
+async fn let_in(mut stream: TcpStream) -> Option<TcpStream> {
+    let request = b"GET /plain HTTP/1.1\r\nHost: a\r\n\r\n";
+    stream.write_all(request).await.ok()?;
+    let mut room = [0; 1024];
+    let read = tokio::time::timeout(WAIT, stream.read(&mut room)).await;
+    let read = read.expect("neither an answer nor the end").ok()?;
+    (read > 0).then_some(stream)
 }
 
 async fn an_address_has_so_many_connections(transport: Transport) {
