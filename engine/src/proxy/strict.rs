@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
 
-use http::header::{ALLOW, HOST};
+use http::header::{ALLOW, COOKIE, HOST};
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use penstock_config::server::{self, Access};
 use penstock_config::unit::Size;
@@ -138,7 +138,9 @@ pub(super) fn normalise(proxy: &Proxy, session: &mut Session) -> Result<(), Rule
     let head = session.req_header();
     if head.version == Version::HTTP_2 {
         check_http2(head, &proxy.heads)?;
+        join_cookies(session.req_header_mut())?;
     }
+    let head = session.req_header();
     if let Some(secured) = Secured::of(session.digest()) {
         check_direction(head, secured)?;
     }
@@ -235,6 +237,20 @@ pub(super) fn check_head(
     checked.map_err(|fault| attempt::unwelcome(fault.as_str()))
 }
 
+/// Makes one `Cookie` of its crumbs: nobody but HTTP/2 knows it in several, of which servers
+/// read the first, the last or all (RFC 9113 section 8.2.3).
+fn join_cookies(head: &mut RequestHeader) -> Result<(), Rule> {
+    let crumbs = head.headers.get_all(COOKIE);
+    if crumbs.iter().nth(1).is_none() {
+        return Ok(());
+    }
+    let crumbs: Vec<&[u8]> = crumbs.iter().map(HeaderValue::as_bytes).collect();
+    let joined = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]));
+    let joined = joined.map_err(|_| Rule::FieldValue)?;
+    head.insert_header(COOKIE, joined)
+        .map_err(|_| Rule::FieldValue)
+}
+
 /// If the body of a request has broken a rule, that is what its client is told.
 pub(super) fn note(proxy: &Proxy, error: &Error, ctx: &mut Context) {
     let Some(rule) = broken(error) else { return };
@@ -246,4 +262,26 @@ fn broken(error: &Error) -> Option<Rule> {
     let read = error.root_cause().downcast_ref::<io::Error>()?;
     let Fault(rule) = read.get_ref()?.downcast_ref::<Fault>()?;
     Some(*rule)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crumbs_of_a_cookie_become_one() {
+        for (crumbs, wanted) in [
+            (&[][..], None),
+            (&["a=1; b=2"], Some("a=1; b=2")),
+            (&["a=1", "b=2", "c=3"], Some("a=1; b=2; c=3")),
+        ] {
+            let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+            for crumb in crumbs {
+                head.append_header(COOKIE, *crumb).unwrap();
+            }
+            join_cookies(&mut head).unwrap();
+            let cookies: Vec<_> = head.headers.get_all(COOKIE).iter().collect();
+            assert_eq!(cookies, wanted.as_slice());
+        }
+    }
 }

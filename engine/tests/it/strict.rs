@@ -482,6 +482,15 @@ async fn the_rules_that_apply_are_those_of_http2_as_well(transport: Transport) {
         assert_eq!(answer.status, status, "{what}: {answer:?}");
     }
     assert!(upstream.seen().is_empty(), "nothing reached the upstream");
+    let mut crumbs = get("/");
+    for crumb in ["a=1", "b=2"] {
+        let crumb = http::HeaderValue::from_static(crumb);
+        crumbs.headers_mut().append("cookie", crumb);
+    }
+    let mut client = Client::connect(proxy.address(), Http::Two).await;
+    assert_eq!(client.answer(crumbs).await.status, 200);
+    let head = upstream.take().concat().to_ascii_lowercase();
+    assert!(head.contains("\r\ncookie: a=1; b=2\r\n"), "{head:?}");
 }
 
 async fn headers_of_one_connection_end_with_it(transport: Transport) {
