@@ -60,6 +60,8 @@ const DURATION_BUCKETS: &[f64] = &[
     120.0, 300.0, 600.0, 1000.0,
 ];
 
+const DRAINS_HELP: &str = "How answers ended whose clients had gone";
+
 const HEDGES_HELP: &str = "Second attempts beside slow first ones: started, and what became of them; or why there was none";
 
 /// All metrics of the process.
@@ -166,11 +168,7 @@ impl Telemetry {
                 "drains_open",
                 "Answers that are read on now though their clients have gone",
             )?,
-            drains: ByRoute::new(
-                &families,
-                "drains_total",
-                "How answers ended whose clients had gone",
-            )?,
+            drains: ByRoute::new(&families, "drains_total", DRAINS_HELP)?,
             hedges: ByRoute::new(&families, "hedges_total", HEDGES_HELP)?,
             key_set_fetches: families.counters(
                 "key_set_fetches_total",
