@@ -119,7 +119,7 @@ fn certificates() {
     );
     expect(
         &more("client_certificates: { required: false }"),
-        &[(7, 30, "the key `ca` is missing")],
+        &[(7, 9, "the key `ca` is missing")],
     );
 }
 
