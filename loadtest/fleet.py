@@ -32,7 +32,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from processes import free_port, start, stop, wait_for
+from processes import end_as_after_ctrl_c, fill_in, free_port, start, stop, wait_for
 
 HERE = Path(__file__).resolve().parent
 NAMES = ("one", "two", "three")
@@ -368,16 +368,12 @@ def parsed():
     parser.add_argument("--sabotage", choices=["no-retry", "no-ejection"],
                         help="do harm on purpose, for the first phases: the run must then fail")
     arguments = parser.parse_args()
-    for name, value in (FULL if arguments.full else SHORT).items():
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, value)
-    return arguments
+    return fill_in(arguments, FULL if arguments.full else SHORT)
 
 
 def main():
     arguments = parsed()
-    # As after Ctrl-C, everything that was started ends.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
+    end_as_after_ctrl_c()
     binary, run = arguments.bin / "penstock", Run(arguments)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-fleet-")))

@@ -43,6 +43,19 @@ def stop(process, wait_seconds=5):
     return process.returncode
 
 
+def end_as_after_ctrl_c():
+    """Has SIGTERM end the script so that everything that it started ends as well."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
+
+
+def fill_in(arguments, defaults):
+    """Gives each argument that is not there its default."""
+    for name, value in defaults.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
+    return arguments
+
+
 def resident(pid, field="VmRSS"):
     """Resident memory in bytes; `RssAnon` is what a process allocated, without its binary."""
     status = Path(f"/proc/{pid}/status").read_text()

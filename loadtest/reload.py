@@ -39,7 +39,7 @@ import time
 from pathlib import Path
 
 from generations import LASTING_KEYS, WAYS, Files, wrong_files
-from processes import free_port, resident, start, stop, wait_for
+from processes import end_as_after_ctrl_c, fill_in, free_port, resident, start, stop, wait_for
 
 HERE = Path(__file__).resolve().parent
 SHORT = {"reloads": 20, "upgrades": 1, "routes": 50, "keys": 0, "streams": 20, "kept": 4, "fresh": 2, "tls": 2,
@@ -393,16 +393,12 @@ def parsed():
     parser.add_argument("--page", type=Path, help="where k6's page is written")
     parser.add_argument("--sabotage", choices=["kill", "mix"], help="do harm on purpose: the run must then fail")
     arguments = parser.parse_args()
-    for name, value in (FULL if arguments.full else SHORT).items():
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, value)
-    return arguments
+    return fill_in(arguments, FULL if arguments.full else SHORT)
 
 
 def main():
     arguments = parsed()
-    # As after Ctrl-C, everything that was started ends.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
+    end_as_after_ctrl_c()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-reload-")))
         upstreams = free_port(), free_port()

@@ -21,7 +21,7 @@ use crate::proxy::{self, Proxy};
 use crate::strict::{Limits, Rule};
 use crate::telemetry::Telemetry;
 use crate::tls::Failure;
-use crate::transport::{Accepted, Client};
+use crate::transport::{self, Accepted, Client};
 
 mod downstream;
 mod http2;
@@ -32,12 +32,13 @@ mod metered;
 mod pace;
 mod requests;
 mod taken;
+mod through;
 
 pub use downstream::{Cut, Downstream, Place};
 pub(crate) use http2::stalled;
 pub use http2::{bounds, options};
 pub use late::Late;
-pub use pace::{Bound, Watch};
+pub use pace::{Bound, Pace, Watch};
 pub use requests::{Cause, Refused, Requests};
 
 /// How long a connection that was just accepted may take to begin when the proxy drains:
@@ -247,9 +248,7 @@ async fn serve_http1(
 async fn refuse(mut requests: Box<Requests>, refused: &Refused, terms: &Terms) {
     let started = Instant::now();
     let digest = requests.stream().get_socket_digest();
-    let client = digest
-        .as_ref()
-        .and_then(|digest| digest.peer_addr()?.as_inet().map(|address| address.ip()));
+    let client = digest.as_ref().and_then(|digest| transport::peer(digest));
     let answer = proxy::refuse_unread(&terms.live, &terms.telemetry, refused, client, started);
     let is_neither =
         matches!(refused.cause, Cause::Rule(Rule::Protocol)) && !refused.path.starts_with('/');

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, TcpListener};
 
 use penstock_config::server;
-use pingora_core::protocols::{ALPN, GetSocketDigest, tls::CustomALPN};
+use pingora_core::protocols::{ALPN, GetSocketDigest, SocketDigest, tls::CustomALPN};
 
 mod connector;
 mod socket;
@@ -92,8 +92,14 @@ impl Accepted {
             Accepted::Epoll(stream) => stream.get_socket_digest(),
             Accepted::IoUring(stream) => stream.get_socket_digest(),
         };
-        Some(digest?.peer_addr()?.as_inet()?.ip().to_canonical())
+        peer(&*digest?)
     }
+}
+
+/// Address of the other end of a connection, in the one form that it has everywhere: an IPv4
+/// address that is written as one of IPv6 is itself.
+pub fn peer(digest: &SocketDigest) -> Option<IpAddr> {
+    Some(digest.peer_addr()?.as_inet()?.ip().to_canonical())
 }
 
 impl Acceptor {

@@ -31,6 +31,7 @@ use tracing::debug;
 use super::metered::{Metered, UnderWay, Watch};
 use super::{Engine, LAST_REQUEST_WAIT, LINGER, Terms};
 use crate::frames::{Abuse, Bounds, Meter};
+use crate::transport;
 
 /// Bytes of one answer that are taken from the upstream ahead of what the client has taken,
 /// beside what Pingora has under way. The library's own bound is 400 KiB, which all streams of
@@ -249,8 +250,7 @@ fn digest(stream: &Stream, watch: &Arc<Watch>) -> Digest {
 }
 
 fn address(digest: &Digest) -> Option<IpAddr> {
-    let address = digest.socket_digest.as_ref()?.peer_addr()?;
-    address.as_inet().map(|address| address.ip())
+    transport::peer(digest.socket_digest.as_ref()?)
 }
 
 /// Notes that a stream was ended since its client did not go on.

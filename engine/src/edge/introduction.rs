@@ -9,7 +9,7 @@ use penstock_config::server::ProxyProtocol;
 use super::Downstream;
 use crate::clients::proxy_protocol::{self, Beginning, Header};
 use crate::clients::{Clients, Refusal};
-use crate::transport::Client;
+use crate::transport::{self, Client};
 
 /// Reads the header of the PROXY protocol that a connection begins with, and takes it for
 /// the client that is named there. Nothing that follows it is looked at.
@@ -46,8 +46,7 @@ pub(super) async fn hear<S: Client>(
 }
 
 fn peer<S: Client>(socket: &Downstream<S>) -> Option<IpAddr> {
-    let digest = socket.socket().get_socket_digest()?;
-    Some(digest.peer_addr()?.as_inet()?.ip().to_canonical())
+    transport::peer(&*socket.socket().get_socket_digest()?)
 }
 
 fn refused(why: Refusal) -> io::Error {

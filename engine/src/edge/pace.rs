@@ -54,14 +54,15 @@ impl Bound {
 
 /// How far one client has fallen behind.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub struct Pace {
     bound: Bound,
     left: Duration,
     since: Option<Instant>,
 }
 
 impl Pace {
-    pub(super) fn new(bound: Bound) -> Self {
+    /// It has not, yet.
+    pub fn new(bound: Bound) -> Self {
         Pace {
             bound,
             left: bound.stall,
@@ -70,12 +71,12 @@ impl Pace {
     }
 
     /// The client is waited for, now as well as since the last time. Says until when.
-    pub(super) fn wait(&mut self, now: Instant) -> Instant {
+    pub fn wait(&mut self, now: Instant) -> Instant {
         *self.since.get_or_insert(now) + self.left
     }
 
     /// So many bytes have moved.
-    pub(super) fn moved(&mut self, bytes: u64, now: Instant) {
+    pub fn moved(&mut self, bytes: u64, now: Instant) {
         if let Some(since) = &mut self.since {
             self.left = self.left.saturating_sub(now.duration_since(*since));
             *since = now;
@@ -85,7 +86,7 @@ impl Pace {
     }
 
     /// The client is not waited for any more.
-    fn stop(&mut self, now: Instant) {
+    pub fn stop(&mut self, now: Instant) {
         self.moved(0, now);
         self.since = None;
     }

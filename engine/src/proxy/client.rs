@@ -6,6 +6,7 @@ use http::HeaderName;
 use pingora_proxy::Session;
 
 use crate::clients::Clients;
+use crate::transport;
 
 /// Headers in which proxies pass a client's address on, as widely used servers and content
 /// networks know them. No upstream is to believe what anybody could write, and who the
@@ -31,7 +32,7 @@ const FAMILY: &[u8] = b"x-forwarded-";
 /// The address of whoever sent a request. After this, its head has no word of a client's
 /// address any more, and nothing else that only a proxy can know from one that is not trusted.
 pub(super) fn settle(clients: &Clients, session: &mut Session) -> Option<IpAddr> {
-    let peer = session.client_addr()?.as_inet()?.ip().to_canonical();
+    let peer = transport::peer(session.digest()?.socket_digest.as_ref()?)?;
     let headers = &session.req_header().headers;
     let is_trusted = clients.trusts(peer);
     let client = match is_trusted {

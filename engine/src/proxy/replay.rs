@@ -30,10 +30,9 @@ use pingora_proxy::Session;
 
 use self::portion::{Portion, has_bytes, is_failure, take_failure};
 use super::context::Context;
-use super::stalled::Patience;
-use super::{attempt, hedge};
+use super::{attempt, hedge, stalled};
 use crate::drains::{Drained, Drains, Left};
-use crate::edge::Requests;
+use crate::edge::{Pace, Requests};
 use crate::hedges::Hedged;
 use crate::telemetry::Outcome as _;
 
@@ -62,7 +61,7 @@ struct Replay {
     /// The client has gone, and the answer is read on.
     gone: Option<Gone>,
     /// With a client that says how much it takes.
-    patience: Option<Patience>,
+    pace: Option<Pace>,
 }
 
 /// A client that has gone while its answer is read on.
@@ -98,7 +97,7 @@ pub(super) fn install(session: &mut Session, ctx: &mut Context, pieces: Arc<[Byt
     let stand_in = Box::new(ServerSession::new_custom(Box::new(())));
     let client = std::mem::replace(&mut session.downstream_session, stand_in);
     let replay = Replay {
-        patience: Patience::with(&client, ctx),
+        pace: stalled::pace(&client, ctx),
         client: Some(client),
         hold: hold.clone(),
         head: None,
@@ -265,14 +264,14 @@ impl Replay {
 
     /// Gives the client what there is of the answer.
     async fn give(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        let Some(mut patience) = self.patience.take() else {
+        let Some(mut pace) = self.pace.take() else {
             return self.client_mut().response_duplex_vec(tasks).await;
         };
         let bytes = Portion::of(&tasks).bytes;
-        let given = patience.give(self.client_mut());
+        stalled::give(&mut pace, self.client_mut());
         let written = self.client_mut().response_duplex_vec(tasks).await;
-        patience.taken(bytes, given.elapsed());
-        self.patience = Some(patience);
+        stalled::taken(&mut pace, bytes);
+        self.pace = Some(pace);
         written
     }
 

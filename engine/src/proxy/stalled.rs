@@ -2,11 +2,10 @@
 //!
 //! Over HTTP/2 a client says how much it takes. One that grants nothing, or a byte now and
 //! then, keeps what an upstream has made in memory for as long as it likes (CVE-2019-9517). So
-//! it may let a piece of an answer wait for `limits.write_timeout`, and each piece that it
-//! takes gives back of that time what so many bytes may take, never more than it had at first:
-//! who is fast is never stopped, and who deals its windows out is stopped soon.
+//! it is held to the [pace](Pace) at which answers have to be taken: who is fast is never
+//! stopped, and who deals its windows out is stopped soon.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::Version;
 use pingora_core::protocols::http::ServerSession;
@@ -15,42 +14,27 @@ use pingora_proxy::Session;
 
 use super::Proxy;
 use super::context::Context;
-use crate::edge;
+use crate::edge::{self, Bound, Pace};
 
-/// How long a client may still let an answer wait.
-#[derive(Debug)]
-pub(super) struct Patience {
-    /// Bytes that a second pays for.
-    rate: u64,
-    most: Duration,
-    left: Duration,
+/// How fast an HTTP/2 client has to take its answer. Others are looked at where their bytes
+/// pass.
+pub(super) fn pace(client: &ServerSession, ctx: &Context) -> Option<Pace> {
+    let is_http2 = client.req_header().version == Version::HTTP_2;
+    let bound = Bound::of_answers(&ctx.generation.config.server.limits);
+    is_http2.then(|| Pace::new(bound))
 }
 
-impl Patience {
-    /// With an HTTP/2 client whose answers may wait for a limited time.
-    pub(super) fn with(client: &ServerSession, ctx: &Context) -> Option<Self> {
-        let is_http2 = client.req_header().version == Version::HTTP_2;
-        let most = client.get_write_timeout().filter(|_| is_http2)?;
-        Some(Patience {
-            rate: ctx.generation.config.server.limits.write_rate.bytes(),
-            most,
-            left: most,
-        })
-    }
+/// The client is about to be given a piece.
+pub(super) fn give(pace: &mut Pace, client: &mut ServerSession) {
+    let now = Instant::now();
+    client.set_write_timeout(Some(pace.wait(now).saturating_duration_since(now)));
+}
 
-    /// The client is about to be given a piece.
-    pub(super) fn give(&self, client: &mut ServerSession) -> Instant {
-        client.set_write_timeout(Some(self.left));
-        Instant::now()
-    }
-
-    /// It has taken so many bytes since then.
-    pub(super) fn taken(&mut self, bytes: u64, waited: Duration) {
-        let millis = bytes.saturating_mul(1000) / self.rate.max(1);
-        let worth = Duration::from_millis(millis);
-        let left = self.left.saturating_sub(waited).saturating_add(worth);
-        self.left = left.min(self.most);
-    }
+/// It has taken so many bytes.
+pub(super) fn taken(pace: &mut Pace, bytes: u64) {
+    let now = Instant::now();
+    pace.moved(bytes, now);
+    pace.stop(now);
 }
 
 /// Notes how an exchange has ended, if it is that its client took nothing.
@@ -72,21 +56,25 @@ pub(super) fn note(proxy: &Proxy, session: &Session, error: Option<&Error>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     /// After how many pieces of so many bytes, each of which waits so long, it is over.
     fn over(bytes: u64, waits: Duration) -> Option<usize> {
-        let mut patience = Patience {
+        let mut pace = Pace::new(Bound {
+            stall: 60 * SECOND,
             rate: 1024,
-            most: 60 * SECOND,
-            left: 60 * SECOND,
-        };
+        });
+        let mut now = Instant::now();
         (1..10_000).find(|_| {
-            let is_over = waits >= patience.left;
-            patience.taken(bytes, waits);
-            is_over
+            let end = pace.wait(now);
+            now += waits;
+            pace.moved(bytes, now);
+            pace.stop(now);
+            end <= now
         })
     }
 
