@@ -9,7 +9,7 @@
 use serde_json::Value;
 
 use crate::distribution::{Count, Pace};
-use crate::openai::request::{EmbeddingsRequest, TextRequest};
+use crate::openai::request::{self, EmbeddingsRequest, TextRequest};
 use crate::openai::script::{Manner, Script};
 use crate::openai::text::{Writer, whole};
 use crate::openai::{embeddings, words};
@@ -61,6 +61,17 @@ fn usage_counts_the_words_that_are_there() {
         assert_eq!(answer["object"], "chat.completion");
         assert_eq!(answer["created"], 7);
         assert!(answer["id"].as_str().unwrap().starts_with("chatcmpl-"));
+    }
+}
+
+#[test]
+fn words_are_what_white_space_separates() {
+    let every = (0..=0x3100).filter_map(char::from_u32);
+    let separated = every.map(|c| format!("one{c}two"));
+    let others = ["", " ", "one", " one\t\r\ntwo ", "naïve café\u{3000}水門 "];
+    for text in separated.chain(others.map(String::from)) {
+        let words = text.split_whitespace().count() as u64;
+        assert_eq!(request::words(&text), words, "{text:?}");
     }
 }
 
