@@ -17,7 +17,17 @@ use cli::{Cli, Command};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Has the kernel back memory with pages of 4 KiB only. One of 2 MiB is resident as a whole once
+/// a byte of it is used, and of the buffers of a proxy little is used: idle, a process takes 20
+/// instead of 36 MiB, a stream that waits for its client 32 instead of 86 KiB. A request costs
+/// the same processor time, in two builds measured in turn, nine rounds each.
+fn without_huge_pages() {
+    // A kernel that has none to begin with does not know the question.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
 fn main() -> ExitCode {
+    without_huge_pages();
     let cli = Cli::parse();
     match cli.command {
         None => run::run(cli.run),
