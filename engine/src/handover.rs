@@ -130,10 +130,10 @@ fn number(peer: &impl Peer) -> Option<u64> {
     number.try_into().map(u64::from_be_bytes).ok()
 }
 
-/// The connector of a worker's proxy: for tickets, and for connections on the ring.
+/// The connector of a worker's proxy: for tickets, and for connections that are ours.
 pub struct Connector {
     handover: Handover,
-    ring: transport::Connector,
+    plain: transport::Connector,
 }
 
 impl Connector {
@@ -141,7 +141,7 @@ impl Connector {
     pub fn new(handover: Handover) -> Connector {
         Connector {
             handover,
-            ring: transport::Connector,
+            plain: transport::Connector,
         }
     }
 }
@@ -157,10 +157,10 @@ impl custom::Connector for Connector {
         if number(peer).is_some() {
             return Error::e_explain(ErrorType::InternalError, "there is nothing to hand over");
         }
-        match custom::Connector::get_http_session(&self.ring, peer).await? {
+        match custom::Connector::get_http_session(&self.plain, peer).await? {
             (Connection::Stream(stream), reused) => Ok((Connection::Stream(stream), reused)),
             (Connection::Session(()), _) => {
-                Error::e_explain(ErrorType::InternalError, "the ring makes no sessions")
+                Error::e_explain(ErrorType::InternalError, "it makes no sessions")
             }
         }
     }

@@ -176,7 +176,7 @@ impl Probe {
         Probe {
             check: check.clone(),
             host: upstream.host.clone().unwrap_or(label),
-            peer: endpoint.peer_without_ring(),
+            peer: endpoint.peer_off_worker(),
             label: endpoint.label.clone(),
             standing: endpoint.standing.clone(),
         }

@@ -24,6 +24,7 @@ use crate::handover::Handover;
 use crate::live::Live;
 use crate::strict::{AnswerLimits, Limits, Paths};
 use crate::telemetry::Telemetry;
+use crate::transport::Outbound;
 
 mod answer;
 mod attempt;
@@ -114,10 +115,10 @@ impl ProxyHttp for Proxy {
         reused: bool,
         _peer: &HttpPeer,
         _fd: std::os::unix::io::RawFd,
-        _digest: Option<&Digest>,
+        digest: Option<&Digest>,
         ctx: &mut Context,
     ) -> Result<()> {
-        attempt::connected(ctx, reused);
+        attempt::connected(ctx, reused, digest.and_then(Outbound::of));
         Ok(())
     }
 

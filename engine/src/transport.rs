@@ -10,15 +10,18 @@ use penstock_config::server;
 use pingora_core::protocols::{ALPN, GetSocketDigest, SocketDigest, tls::CustomALPN};
 
 mod connector;
+mod gather;
+mod outbound;
 mod socket;
 
 pub use connector::Connector;
+pub use outbound::Outbound;
 pub use socket::{Client, EpollStream, RingStream};
 
 /// The transport that serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// Sockets on tokio's epoll; Pingora's own connector towards upstreams.
+    /// Sockets on tokio's epoll.
     Epoll,
     /// Sockets on a ring of each worker.
     IoUring,
@@ -31,6 +34,29 @@ impl Transport {
             Transport::Epoll => "epoll",
             Transport::IoUring => "io_uring",
         }
+    }
+
+    /// The protocol name that makes Pingora ask our connector instead of its own. It never
+    /// travels: our connections are cleartext and negotiate nothing.
+    pub fn alpn(self) -> ALPN {
+        ALPN::Custom(CustomALPN::new(self.protocol().to_vec()))
+    }
+
+    fn protocol(self) -> &'static [u8] {
+        match self {
+            Transport::Epoll => b"penstock-epoll",
+            Transport::IoUring => b"penstock-ring",
+        }
+    }
+
+    /// The one whose [protocol name](Self::alpn) this is.
+    fn of(alpn: &ALPN) -> Option<Transport> {
+        let ALPN::Custom(name) = alpn else {
+            return None;
+        };
+        let all = [Transport::Epoll, Transport::IoUring];
+        all.into_iter()
+            .find(|transport| transport.protocol() == name.protocol())
     }
 
     /// Settles what the configuration asks for, trying the kernel if need be. Returns the
@@ -58,12 +84,6 @@ impl Transport {
             }),
         }
     }
-}
-
-/// The protocol name that makes Pingora ask our connector instead of its own. It never
-/// travels: our connections are cleartext and negotiate nothing.
-pub fn ring_alpn() -> ALPN {
-    ALPN::Custom(CustomALPN::new(b"penstock-ring".to_vec()))
 }
 
 /// A listening socket of one worker.

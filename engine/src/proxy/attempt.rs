@@ -28,6 +28,7 @@ use super::replay::Deadline;
 use super::target::{self, Next};
 use super::{Proxy, credentials, edits, hedge, tried, unavailable};
 use crate::clock;
+use crate::transport::Outbound;
 use crate::upstream::{Credential, Endpoint, Upstream};
 
 /// Tries in all, those over closed connections included. Pingora's own loop stops there
@@ -200,7 +201,16 @@ fn watch_body(ctx: &Context, peer: &HttpPeer) {
 }
 
 /// A connection is there, new or reused.
-pub(super) fn connected(ctx: &Context, reused: bool) {
+pub(super) fn connected(ctx: &Context, reused: bool, outbound: Option<&Arc<Outbound>>) {
+    if let Some(outbound) = outbound {
+        outbound.begin(ctx.hold.is_some());
+        if ctx.sent_len().is_some_and(|length| length > 0) {
+            outbound.goes_on();
+        }
+    }
+    if let Some(hold) = &ctx.hold {
+        hold.connect(outbound.cloned());
+    }
     // One that was begun beside another is counted already.
     if let (Some(upstream), None) = (ctx.upstream(), &ctx.attempts.ticket) {
         count_connection(upstream, reused);

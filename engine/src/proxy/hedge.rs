@@ -173,7 +173,7 @@ pub(super) fn plan(proxy: &Proxy, session: &Session, ctx: &mut Context, peer: &m
     let hedge = Hedge::start(plan, delay);
     peer.options.custom_l4 = Some(Arc::new(Contested {
         watch: hedge.watch(),
-        is_ring: matches!(peer.options.alpn, ALPN::Custom(_)),
+        is_ours: matches!(peer.options.alpn, ALPN::Custom(_)),
     }));
     hold.hedge(hedge);
 }

@@ -35,6 +35,7 @@ use crate::drains::{Drained, Drains, Left};
 use crate::edge::{Pace, Requests};
 use crate::hedges::Hedged;
 use crate::telemetry::Outcome as _;
+use crate::transport::Outbound;
 
 mod hold;
 mod portion;
@@ -62,6 +63,8 @@ struct Replay {
     gone: Option<Gone>,
     /// With a client that says how much it takes.
     pace: Option<Pace>,
+    /// Where the answer comes from, which is told when the client has taken of it.
+    outbound: Option<Arc<Outbound>>,
 }
 
 /// A client that has gone while its answer is read on.
@@ -106,6 +109,7 @@ pub(super) fn install(session: &mut Session, ctx: &mut Context, pieces: Arc<[Byt
         played: 0,
         drains: ctx.generation.drains(ctx.route).cloned(),
         gone: None,
+        outbound: None,
     };
     *session.downstream_session = ServerSession::new_custom(Box::new(replay));
     ctx.hold = Some(hold);
@@ -229,6 +233,9 @@ impl Replay {
         // Until it is known to have ended otherwise.
         self.hold.drained(Drained::Failed);
         self.head = None;
+        if let Some(outbound) = self.outbound.take() {
+            outbound.begin(false);
+        }
         self.gone = Some(Gone {
             left,
             error: Some(error),
@@ -264,6 +271,14 @@ impl Replay {
 
     /// Gives the client what there is of the answer.
     async fn give(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        let given = self.give_in_time(tasks).await;
+        if let Some(outbound) = &self.outbound {
+            outbound.taken();
+        }
+        given
+    }
+
+    async fn give_in_time(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         let Some(mut pace) = self.pace.take() else {
             return self.client_mut().response_duplex_vec(tasks).await;
         };
@@ -496,6 +511,7 @@ impl server::Session for Replay {
     fn enable_retry_buffering(&mut self) {
         self.head = None;
         self.pieces = self.hold.pieces();
+        self.outbound = self.hold.outbound();
         self.next = match self.hold.is_sent() {
             true => self.pieces.len(),
             false => 0,

@@ -46,7 +46,9 @@ pub(super) fn begin(session: &mut Session, ctx: &mut Context, target: Target) {
     let is_special = head.version < Version::HTTP_11 || head.method == Method::HEAD;
     let drains = ctx.generation.drains(ctx.route).is_some();
     let hedges = ctx.generation.hedges(ctx.route).is_some();
-    let is_watched = http2 && is_special || ctx.deadline().is_some() || drains || hedges;
+    // It says itself what it takes of an answer, of which no more is to be read meanwhile.
+    let paces = head.version == Version::HTTP_2;
+    let is_watched = paces || http2 && is_special || ctx.deadline().is_some() || drains || hedges;
     if is_watched && session.is_body_empty() && !session.is_upgrade_req() {
         // There is nothing to play, but what such a client cannot take is to be kept from
         // it, its leaving from Pingora, and the time is to be looked at.

@@ -1,11 +1,12 @@
 //! A socket as Pingora wants to see one.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,7 +18,10 @@ use pingora_core::protocols::{
     TimingDigest, UniqueID, UniqueIDType,
 };
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use super::gather::Gather;
+use super::outbound::Outbound;
 
 /// A connection whose bytes are moved by `S`.
 #[derive(Debug)]
@@ -25,17 +29,30 @@ pub struct Socket<S: Bytes> {
     stream: S,
     fd: RawFd,
     digest: Arc<SocketDigest>,
+    upstream: Option<Upstream>,
+}
+
+/// What only connections to upstreams have.
+#[derive(Debug)]
+struct Upstream {
+    outbound: Arc<Outbound>,
+    /// Carries the same to where an exchange learns of its connection.
+    digest: Arc<ProxyDigest>,
 }
 
 /// A connection on the worker's ring, which gathers writes by itself.
 pub type RingStream = Socket<TcpStream>;
 
-/// A connection on epoll. The buffer lets a head and a short body leave together.
-pub type EpollStream = Socket<BufWriter<tokio::net::TcpStream>>;
+/// A connection on epoll.
+pub type EpollStream = Socket<Gather>;
 
-/// Bytes of answer that wait for a flush on epoll: a segment on most paths, which is what
-/// Pingora's own streams keep.
-const EPOLL_WRITE_BUFFER: usize = 1460;
+/// Read at once from an upstream whose answers are bounded, at most.
+const READ_MAX: usize = 32 * 1024;
+
+thread_local! {
+    /// What is read there lies here on its way.
+    static PASSAGE: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_MAX].into());
+}
 
 impl RingStream {
     /// Wraps an established connection.
@@ -45,6 +62,7 @@ impl RingStream {
             stream,
             fd,
             digest: Arc::new(SocketDigest::from_raw_fd(fd)),
+            upstream: None,
         }
     }
 
@@ -61,11 +79,11 @@ impl EpollStream {
     /// Wraps an established connection with this address.
     pub fn on_epoll(stream: tokio::net::TcpStream, peer: SocketAddr) -> Self {
         let fd = stream.as_raw_fd();
-        let stream = BufWriter::with_capacity(EPOLL_WRITE_BUFFER, stream);
         Socket {
-            stream,
+            stream: Gather::new(stream),
             fd,
             digest: Arc::new(speaking_for(fd, peer)),
+            upstream: None,
         }
     }
 
@@ -105,7 +123,7 @@ impl Bytes for TcpStream {
     }
 }
 
-impl Bytes for BufWriter<tokio::net::TcpStream> {
+impl Bytes for Gather {
     fn let_go(&mut self) {
         if !self.buffer().is_empty() {
             // It is given up: nobody is left to hear of an error.
@@ -118,6 +136,38 @@ impl Bytes for BufWriter<tokio::net::TcpStream> {
         // An error means that the connection has ended by itself.
         let _ = socket.set_linger(Some(Duration::ZERO));
         let _ = socket.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+impl<S: Bytes> Socket<S> {
+    /// It leads to an upstream.
+    pub(super) fn outbound(mut self) -> Self {
+        let outbound = Arc::new(Outbound::new());
+        // Pingora means this for what a proxy between here and there has said; there is none.
+        let response = Box::new(http::Response::new(()).into_parts().0.into());
+        let digest = ProxyDigest::new(response, Some(Box::new(outbound.clone())));
+        let digest = Arc::new(digest);
+        self.upstream = Some(Upstream { outbound, digest });
+        self
+    }
+
+    /// Reads as much as is good while the client may not take it.
+    fn poll_read_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        most: usize,
+    ) -> Poll<io::Result<()>> {
+        PASSAGE.with_borrow_mut(|passage| {
+            let most = most.min(buf.remaining()).min(passage.len());
+            let mut some = ReadBuf::new(passage.get_mut(..most).unwrap_or_default());
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut some))?;
+            buf.put_slice(some.filled());
+            if let Some(upstream) = &self.upstream {
+                upstream.outbound.read(some.filled().len());
+            }
+            Poll::Ready(Ok(()))
+        })
     }
 }
 
@@ -153,7 +203,14 @@ impl<S: Bytes> AsyncRead for Socket<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        match self
+            .upstream
+            .as_ref()
+            .and_then(|upstream| upstream.outbound.most())
+        {
+            Some(most) => self.poll_read_some(cx, buf, most),
+            None => Pin::new(&mut self.stream).poll_read(cx, buf),
+        }
     }
 }
 
@@ -179,6 +236,10 @@ impl<S: Bytes> AsyncWrite for Socket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let upstream = self.upstream.as_ref();
+        if upstream.is_some_and(|upstream| upstream.outbound.skips_flush()) {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -211,7 +272,8 @@ impl<S: Bytes> GetTimingDigest for Socket<S> {
 
 impl<S: Bytes> GetProxyDigest for Socket<S> {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
+        let upstream = self.upstream.as_ref()?;
+        Some(upstream.digest.clone())
     }
 }
 

@@ -13,7 +13,6 @@ use pingora_core::protocols::{ALPN, TcpKeepalive};
 use pingora_core::upstreams::peer::HttpPeer;
 
 use super::{Site, Trust};
-use crate::transport::{Transport, ring_alpn};
 
 /// Streams that may share one HTTP/2 connection to an upstream.
 const HTTP2_STREAMS_MAX: usize = 100;
@@ -90,8 +89,8 @@ impl Endpoint {
         Box::new(self.peer.clone())
     }
 
-    /// The same for who is not on a worker, where there is no ring.
-    pub fn peer_without_ring(&self) -> HttpPeer {
+    /// The same for Pingora's own connector, which works where there is no worker.
+    pub fn peer_off_worker(&self) -> HttpPeer {
         let mut peer = self.peer.clone();
         if matches!(peer.options.alpn, ALPN::Custom(_)) {
             peer.options.alpn = ALPN::H1;
@@ -130,11 +129,7 @@ fn peer(address: SocketAddr, named: &HostPort, common: &Common<'_>) -> HttpPeer 
         user_timeout: Duration::ZERO,
     });
     options.alpn = match upstream.protocol {
-        config::Protocol::Http1
-            if upstream.tls.is_none() && site.transport == Transport::IoUring =>
-        {
-            ring_alpn()
-        }
+        config::Protocol::Http1 if upstream.tls.is_none() => site.transport.alpn(),
         config::Protocol::Http1 => ALPN::H1,
         config::Protocol::Http2 => ALPN::H2,
         config::Protocol::Auto => ALPN::H2H1,

@@ -15,11 +15,11 @@ use pingora_error::{Error, ErrorType, Result};
 use super::Watch;
 use crate::proxy::attempt;
 
-/// Makes the connection of a first attempt, or waits for the other one alone where the
-/// ring makes it.
+/// Makes the connection of a first attempt, or waits for the other one alone where our
+/// connector makes it.
 pub(super) struct Contested {
     pub(super) watch: Watch,
-    pub(super) is_ring: bool,
+    pub(super) is_ours: bool,
 }
 
 impl fmt::Debug for Contested {
@@ -37,7 +37,7 @@ impl L4Connect for Contested {
         tokio::select! {
             biased;
             () = self.watch.ready() => Err(attempt::outrun()),
-            connected = ext::connect(inet, None), if !self.is_ring => connected.map(Stream::from),
+            connected = ext::connect(inet, None), if !self.is_ours => connected.map(Stream::from),
         }
     }
 }

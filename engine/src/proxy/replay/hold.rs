@@ -15,6 +15,7 @@ use crate::hedges::Hedged;
 use crate::proxy::attempt;
 use crate::proxy::hedge::{Adopted, Hedge, Missed};
 use crate::retries::Retries;
+use crate::transport::Outbound;
 
 /// What a replay and the rest of its request share.
 #[derive(Clone, Default)]
@@ -36,6 +37,8 @@ pub(super) struct State {
     pieces: Arc<[Bytes]>,
     /// It is played nothing: the body was sent before.
     is_sent: bool,
+    /// The connection of the attempt under way, if it is ours.
+    outbound: Option<Arc<Outbound>>,
     /// The attempt beside the one under way, or what is to become one.
     hedge: Option<Hedge>,
     /// The client has gone: what became of the answer that is read on, so far.
@@ -57,6 +60,15 @@ impl Hold {
         state.deadline = deadline;
         state.end = end;
         state.watch = None;
+    }
+
+    /// The attempt has a connection.
+    pub(in crate::proxy) fn connect(&self, outbound: Option<Arc<Outbound>>) {
+        self.0.lock().outbound = outbound;
+    }
+
+    pub(super) fn outbound(&self) -> Option<Arc<Outbound>> {
+        self.0.lock().outbound.clone()
     }
 
     /// The body is this from the next attempt on.
