@@ -73,6 +73,8 @@ pub struct Terms {
     pub head: Duration,
     /// How far a client may fall behind with a request's body.
     pub body: Bound,
+    /// Bytes of the longest body that is not refused.
+    pub body_max: u64,
     /// How far it may fall behind with taking an answer.
     pub answer: Bound,
     /// Bounds on heads of HTTP/1 requests.
@@ -214,7 +216,7 @@ async fn serve_http1(
     terms: &Terms,
     mut shutdown: ShutdownWatch,
 ) {
-    let mut requests = Box::new(Requests::new(stream, terms.body));
+    let mut requests = Box::new(Requests::new(stream, terms.body, terms.body_max));
     let mut settings = None;
     // In cleartext the first request's first bytes are here already.
     let mut idle = terms.tls.is_some();

@@ -298,6 +298,7 @@ fn terms(listener: usize, common: &Common) -> Terms {
         handshake: server.limits.handshake_timeout.get(),
         head: server.limits.head_timeout.get(),
         body: Bound::of_bodies(&server.limits),
+        body_max: server.limits.request_body.bytes(),
         answer: Bound::of_answers(&server.limits),
         heads: Limits::from(&server.limits),
         frames: edge::bounds(server),

@@ -69,6 +69,8 @@ pub struct Requests {
     flushes_skipped: AtomicUsize,
     /// How far a body may fall behind.
     bound: Bound,
+    /// Bytes of the longest body that is not refused.
+    body_max: u64,
     /// How far the present one has, if it had to be waited for.
     clock: Option<Box<Clock>>,
 }
@@ -96,8 +98,9 @@ enum State {
 }
 
 impl Requests {
-    /// The requests that arrive on a stream, whose bodies may fall behind so far.
-    pub fn new(stream: Stream, bound: Bound) -> Self {
+    /// The requests that arrive on a stream, whose bodies may fall behind so far. Those of over
+    /// `body_max` bytes are refused by who serves them.
+    pub fn new(stream: Stream, bound: Bound, body_max: u64) -> Self {
         Requests {
             stream,
             ahead: BytesMut::new(),
@@ -106,6 +109,7 @@ impl Requests {
             waiting: None,
             flushes_skipped: AtomicUsize::new(0),
             bound,
+            body_max,
             clock: None,
         }
     }
@@ -143,7 +147,7 @@ impl Requests {
         let mut check = HeadCheck::default();
         // One timer for the whole head, which is not set as long as nobody has to wait.
         let refused = match pingora_timeout::timeout(time, self.head(limits, &mut check)).await {
-            Ok(Ok(Ok(head))) => match self.awaits(awaited(&head)).await? {
+            Ok(Ok(Ok(head))) => match self.awaits(self.awaited(&head)).await? {
                 true => {
                     self.begin(&head);
                     return Ok(Ok(()));
@@ -156,6 +160,20 @@ impl Requests {
             Err(_) => return Err(io::ErrorKind::TimedOut.into()),
         };
         Ok(Err(describe(refused, &check, &self.ahead)))
+    }
+
+    /// How much of a request is to be there before it is served.
+    fn awaited(&self, head: &Head) -> usize {
+        let body = match head.framing {
+            // It is refused whatever comes of it.
+            Framing::Length(body) if body > self.body_max => 0,
+            // Who waits for leave to send a body (RFC 9110 section 10.1.1) sends none before.
+            Framing::Length(body) if !head.expects => {
+                usize::try_from(body).map_or(AWAITED_MAX, |body| body.min(AWAITED_MAX))
+            }
+            Framing::Length(_) | Framing::Chunked => 0,
+        };
+        head.bytes.end + body
     }
 
     /// Waits until so much of the request is there. False if the client is too slow.
@@ -441,18 +459,6 @@ impl Requests {
             }
         }
     }
-}
-
-/// How much of a request is to be there before it is served.
-fn awaited(head: &Head) -> usize {
-    let body = match head.framing {
-        // Who waits for leave to send a body (RFC 9110 section 10.1.1) sends none before.
-        Framing::Length(body) if !head.expects => {
-            usize::try_from(body).map_or(AWAITED_MAX, |body| body.min(AWAITED_MAX))
-        }
-        Framing::Length(_) | Framing::Chunked => 0,
-    };
-    head.bytes.end + body
 }
 
 fn describe(cause: Cause, check: &HeadCheck, bytes: &[u8]) -> Refused {

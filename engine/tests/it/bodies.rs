@@ -16,6 +16,7 @@ on_both!(
     a_body_of_the_default_limit_arrives,
     a_body_over_the_limit_is_refused,
     a_client_that_sends_all_of_a_body_over_the_limit_reads_why,
+    a_body_that_is_announced_over_the_limit_is_not_waited_for,
     a_client_that_waits_for_leave_gets_it,
     a_client_that_waits_for_leave_is_refused_without_it,
 );
@@ -215,6 +216,22 @@ async fn a_client_that_waits_for_leave_is_refused_without_it(transport: Transpor
             "POST /v1/embeddings HTTP/1.1\r\nhost: a\r\nx-way: {way}\r\nx-upstream: one\r\ncontent-length: 65537\r\nexpect: 100-continue\r\n\r\n"
         );
         let answer = ask(proxy.address(), &request).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{way}: {answer:?}");
+    }
+}
+
+async fn a_body_that_is_announced_over_the_limit_is_not_waited_for(transport: Transport) {
+    let upstream = simulator(&[]);
+    // A body that is waited for ends with a 408 here, long after the test is over.
+    let limits = "limits: { request_body: 64KiB, read_timeout: 10m }";
+    let proxy = Proxy::start(&config(transport, limits, &ways(&upstream))).await;
+    for way in WAYS {
+        let mut raw = Raw::connect(proxy.address()).await;
+        raw.send(format!(
+            "POST /v1/embeddings HTTP/1.1\r\nhost: a\r\nx-way: {way}\r\nx-upstream: one\r\ncontent-length: 65537\r\n\r\n"
+        ))
+        .await;
+        let answer = raw.read_until("request_too_large").await;
         assert!(answer.starts_with("HTTP/1.1 413 "), "{way}: {answer:?}");
     }
 }
