@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderName, HeaderValue, StatusCode};
+use penstock_plugins::HeaderEdits;
 use penstock_plugins::balance::{Ask, Flight, Verdict};
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -34,9 +35,21 @@ use crate::upstream::{self, Endpoint, Upstream};
 /// What tells a copy from a request.
 const MARK: HeaderName = HeaderName::from_static("x-penstock-shadow");
 
-/// How much sooner the request itself goes. To connect and to send a copy takes its worker as
-/// long as the request's own way through, which would wait for that.
+/// How much sooner the request itself goes, at least: these timers go by ticks of 10 ms, and cost
+/// the request nothing. To make a copy, to connect and to send it takes its worker as long as the
+/// request's own way through, which would wait for that.
 const HEAD_START: Duration = Duration::from_millis(1);
+
+/// A copy that is to be made.
+struct Draft {
+    client: RequestHeader,
+    edits: HeaderEdits,
+    key: Option<u64>,
+    body: Option<Body>,
+    shadows: Arc<Shadows>,
+    generation: Arc<Generation>,
+    place: Place,
+}
 
 /// A copy, and all that it holds until it has ended.
 struct Shadow {
@@ -108,21 +121,21 @@ fn send(
     shadows: &Arc<Shadows>,
     body: Option<&Body>,
 ) {
-    match Shadow::of(session.req_header(), ctx, shadows, body) {
-        Ok(shadow) => {
-            tokio::spawn(shadow.send(proxy.connections.clone()));
+    match Draft::of(session.req_header(), ctx, shadows, body) {
+        Ok(draft) => {
+            tokio::spawn(draft.send(proxy.connections.clone()));
         }
         Err(outcome) => shadows.metrics.outcomes.count(outcome),
     }
 }
 
-impl Shadow {
+impl Draft {
     fn of(
         client: &RequestHeader,
         ctx: &Context,
         shadows: &Arc<Shadows>,
         body: Option<&Body>,
-    ) -> Result<Shadow, ShadowOutcome> {
+    ) -> Result<Draft, ShadowOutcome> {
         let body_max = shadows.settings.body.bytes();
         if body.map_or(0, Body::len) as u64 > body_max {
             return Err(ShadowOutcome::BodyTooLarge);
@@ -131,9 +144,34 @@ impl Shadow {
         let upstream = ctx.generation.upstream(shadows.target.upstream);
         let upstream = upstream.ok_or(ShadowOutcome::Unavailable)?;
         let sent = body.map(Body::pieces).unwrap_or_default();
+        Ok(Draft {
+            client: client.clone(),
+            edits: ctx.exchange.request.clone(),
+            key: upstream.key(client, &ctx.exchange, sent),
+            body: body.map(|body| body.copy(&edits::of_body(ctx, &shadows.target))),
+            shadows: shadows.clone(),
+            generation: ctx.generation(),
+            place,
+        })
+    }
+
+    async fn send(self, connections: Arc<Connections>) {
+        pingora_timeout::sleep(HEAD_START).await;
+        let shadows = self.shadows.clone();
+        match self.finish() {
+            // Boxed, so that the request does not make room for it.
+            Ok(shadow) => Box::pin(shadow.send(connections)).await,
+            Err(outcome) => shadows.metrics.outcomes.count(outcome),
+        }
+    }
+
+    /// Makes the copy.
+    fn finish(self) -> Result<Shadow, ShadowOutcome> {
+        let upstream = self.generation.upstream(self.shadows.target.upstream);
+        let upstream = upstream.ok_or(ShadowOutcome::Unavailable)?;
         let ask = Ask {
             now: clock::now(),
-            key: upstream.key(client, &ctx.exchange, sent),
+            key: self.key,
             tried: &[],
         };
         let pool = upstream.pool();
@@ -141,27 +179,38 @@ impl Shadow {
             debug!(upstream = upstream.name, %none, "a request is not copied");
             ShadowOutcome::Unavailable
         })?;
-        let body = body.map(|body| body.copy(&edits::of_body(ctx, &shadows.target)));
-        let length = body.as_ref().map(Body::len);
-        let head = head(client, ctx, upstream, &member.target, length);
-        let head = head.map_err(|error| {
+        let head = self.head(upstream, &member.target).map_err(|error| {
             debug!(%error, "a request cannot be copied");
             ShadowOutcome::Failed
         })?;
         Ok(Shadow {
             head,
-            body,
+            body: self.body,
             peer: member.target.peer(),
             endpoint: member.target.clone(),
             flight,
-            shadows: shadows.clone(),
-            generation: Arc::downgrade(&ctx.generation),
-            _place: place,
+            shadows: self.shadows,
+            generation: Arc::downgrade(&self.generation),
+            _place: self.place,
         })
     }
 
+    /// The head as this upstream is to see it.
+    fn head(&self, upstream: &Upstream, endpoint: &Endpoint) -> Result<RequestHeader> {
+        let mut head = outgoing::relayed(&self.client)?;
+        edits::apply(&self.edits, &mut head)?;
+        credentials::replace(upstream, endpoint, &mut head)?;
+        if let Some(host) = &upstream.host {
+            head.insert_header(HOST, host.clone())?;
+        }
+        outgoing::frame(&mut head, &self.client, self.body.as_ref().map(Body::len))?;
+        head.insert_header(MARK, HeaderValue::from_static("1"))?;
+        Ok(head)
+    }
+}
+
+impl Shadow {
     async fn send(mut self, connections: Arc<Connections>) {
-        tokio::time::sleep(HEAD_START).await;
         let began = Instant::now();
         let limit = self.shadows.settings.timeout.get();
         let outcome = match tokio::time::timeout(limit, self.exchange(&connections)).await {
@@ -229,23 +278,4 @@ impl Shadow {
         let now = clock::now();
         upstream.judge(&self.endpoint, &mut self.flight, verdict, reason, now);
     }
-}
-
-/// The head as this upstream is to see it.
-fn head(
-    client: &RequestHeader,
-    ctx: &Context,
-    upstream: &Upstream,
-    endpoint: &Endpoint,
-    length: Option<usize>,
-) -> Result<RequestHeader> {
-    let mut head = outgoing::relayed(client)?;
-    edits::apply(&ctx.exchange.request, &mut head)?;
-    credentials::replace(upstream, endpoint, &mut head)?;
-    if let Some(host) = &upstream.host {
-        head.insert_header(HOST, host.clone())?;
-    }
-    outgoing::frame(&mut head, client, length)?;
-    head.insert_header(MARK, HeaderValue::from_static("1"))?;
-    Ok(head)
 }
