@@ -111,14 +111,14 @@ impl ProxyHttp for Proxy {
 
     async fn connected_to_upstream(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         reused: bool,
         _peer: &HttpPeer,
         _fd: std::os::unix::io::RawFd,
         digest: Option<&Digest>,
         ctx: &mut Context,
     ) -> Result<()> {
-        attempt::connected(ctx, reused, digest.and_then(Outbound::of));
+        attempt::connected(session, ctx, reused, digest.and_then(Outbound::of));
         Ok(())
     }
 

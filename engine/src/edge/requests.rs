@@ -120,6 +120,15 @@ impl Requests {
         self.flushes_skipped.store(count, Ordering::Relaxed);
     }
 
+    /// The present request is here to its end, of a body whose length is known.
+    pub fn is_whole(&self) -> bool {
+        match self.state {
+            State::Between => true,
+            State::Length(left) => self.ahead.len() as u64 >= left,
+            _ => false,
+        }
+    }
+
     /// The stream itself.
     pub fn stream(&self) -> &Stream {
         &self.stream

@@ -26,8 +26,9 @@ use super::context::Context;
 use super::credentials::Refused;
 use super::replay::Deadline;
 use super::target::{self, Next};
-use super::{Proxy, credentials, edits, hedge, tried, unavailable};
+use super::{Proxy, body, credentials, edits, hedge, tried, unavailable};
 use crate::clock;
+use crate::edge::Requests;
 use crate::transport::Outbound;
 use crate::upstream::{Credential, Endpoint, Upstream};
 
@@ -201,10 +202,15 @@ fn watch_body(ctx: &Context, peer: &HttpPeer) {
 }
 
 /// A connection is there, new or reused.
-pub(super) fn connected(ctx: &Context, reused: bool, outbound: Option<&Arc<Outbound>>) {
+pub(super) fn connected(
+    session: &Session,
+    ctx: &Context,
+    reused: bool,
+    outbound: Option<&Arc<Outbound>>,
+) {
     if let Some(outbound) = outbound {
         outbound.begin(ctx.hold.is_some());
-        if ctx.sent_len().is_some_and(|length| length > 0) {
+        if has_body_here(session, ctx) {
             outbound.goes_on();
         }
     }
@@ -215,6 +221,17 @@ pub(super) fn connected(ctx: &Context, reused: bool, outbound: Option<&Arc<Outbo
     if let (Some(upstream), None) = (ctx.upstream(), &ctx.attempts.ticket) {
         count_connection(upstream, reused);
     }
+}
+
+/// Whether there is a body that is sent right after its head.
+fn has_body_here(session: &Session, ctx: &Context) -> bool {
+    if let Some(length) = ctx.sent_len() {
+        return length > 0;
+    }
+    let client = session.as_ref().as_http1();
+    let requests = client.and_then(|client| client.stream().as_any().downcast_ref::<Requests>());
+    requests.is_some_and(Requests::is_whole)
+        && body::declared_length(session).is_some_and(|length| length > 0)
 }
 
 /// Counts an attempt for which there is a connection.

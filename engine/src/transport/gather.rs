@@ -52,7 +52,8 @@ impl Gather {
             for (place, slice) in all.iter_mut().zip(with) {
                 *place = slice;
             }
-            let sent = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &all))?;
+            let all = all.get(..SLICES_MAX.min(1 + slices.len())).unwrap_or(&all);
+            let sent = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, all))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }

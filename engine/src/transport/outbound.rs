@@ -87,3 +87,37 @@ impl Outbound {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_flush_is_left_to_the_next() {
+        let outbound = Outbound::new();
+        assert!(!outbound.skips_flush());
+        outbound.goes_on();
+        assert!(outbound.skips_flush());
+        assert!(!outbound.skips_flush());
+        outbound.goes_on();
+        outbound.begin(false);
+        assert!(!outbound.skips_flush(), "that was another exchange");
+    }
+
+    #[test]
+    fn reading_goes_on_in_small_pieces_until_the_client_has_taken() {
+        let outbound = Outbound::new();
+        assert_eq!(outbound.most(), None);
+        outbound.begin(true);
+        assert_eq!(outbound.most(), Some(AHEAD));
+        outbound.read(1000);
+        assert_eq!(outbound.most(), Some(AHEAD - 1000));
+        outbound.read(AHEAD);
+        assert_eq!(outbound.most(), Some(HELD_BACK));
+        outbound.taken();
+        assert_eq!(outbound.most(), Some(AHEAD));
+        outbound.begin(false);
+        outbound.read(AHEAD);
+        assert_eq!(outbound.most(), None);
+    }
+}
