@@ -32,7 +32,6 @@ mod metered;
 mod pace;
 mod requests;
 mod taken;
-mod through;
 
 pub use downstream::{Cut, Downstream, Place};
 pub(crate) use http2::stalled;

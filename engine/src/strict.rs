@@ -13,6 +13,7 @@ mod head;
 mod host;
 mod path;
 mod rule;
+mod twice;
 
 pub use answer::{AnswerFault, AnswerLimits, INFORMATIONAL_MAX, check_answer};
 pub use chunks::ChunkCheck;
@@ -20,6 +21,7 @@ pub use head::{Framing, Head, HeadCheck, Limits};
 pub use host::{agree, is_authority, name as host_name};
 pub use path::{Escaped, Paths};
 pub use rule::{Fault, Rule};
+pub use twice::AnswerHead;
 
 use bytes::{is_path, is_query};
 

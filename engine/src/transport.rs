@@ -9,14 +9,18 @@ use std::net::{IpAddr, TcpListener};
 use penstock_config::server;
 use pingora_core::protocols::{ALPN, GetSocketDigest, SocketDigest, tls::CustomALPN};
 
+mod checked;
 mod connector;
 mod gather;
 mod outbound;
 mod socket;
+mod through;
 
+pub use checked::Checked;
 pub use connector::Connector;
 pub use outbound::Outbound;
 pub use socket::{Client, EpollStream, RingStream};
+pub(crate) use through::ask_the_stream;
 
 /// The transport that serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +54,7 @@ impl Transport {
     }
 
     /// The one whose [protocol name](Self::alpn) this is.
-    fn of(alpn: &ALPN) -> Option<Transport> {
+    pub(crate) fn of(alpn: &ALPN) -> Option<Transport> {
         let ALPN::Custom(name) = alpn else {
             return None;
         };
@@ -84,6 +88,12 @@ impl Transport {
             }),
         }
     }
+}
+
+/// The protocol name that makes Pingora ask our connector for an HTTP/1 connection over TLS. It
+/// never travels: TLS is told that it is HTTP/1.
+pub fn tls_alpn() -> ALPN {
+    ALPN::Custom(CustomALPN::new(b"penstock-tls".to_vec()))
 }
 
 /// A listening socket of one worker.

@@ -12,8 +12,8 @@ use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
-use super::through::ask_the_stream;
 use crate::frames::{Abuse, Meter};
+use crate::transport::ask_the_stream;
 
 /// Bytes that are read away after the end, so that the client reads why.
 const DISCARDED_MAX: usize = 1 << 20;

@@ -17,8 +17,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::late::Late;
 use super::pace::{Bound, Clock, Watch};
-use super::through::ask_the_stream;
 use crate::strict::{ChunkCheck, Fault, Framing, Head, HeadCheck, Limits, Rule};
+use crate::transport::ask_the_stream;
 
 /// Read at a time between requests. It lies on the stack, so that a connection owns no
 /// memory while it waits.

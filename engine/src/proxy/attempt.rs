@@ -8,6 +8,7 @@
 //! it (RFC 9110 section 9.2.2).
 
 use std::fmt::Display;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,7 @@ use super::target::{self, Next};
 use super::{Proxy, body, credentials, edits, hedge, tried, unavailable};
 use crate::clock;
 use crate::edge::Requests;
+use crate::strict::AnswerFault;
 use crate::transport::Outbound;
 use crate::upstream::{Credential, Endpoint, Upstream};
 
@@ -269,6 +271,9 @@ pub(super) fn failed(
     reused: bool,
 ) -> Box<Error> {
     hedge::settle(ctx);
+    if let Some(fault) = fault(&error) {
+        error = unwelcome(fault.as_str());
+    }
     tried::failed(ctx, &error);
     let late = is_late(&error);
     let overdue = is_overdue(&error);
@@ -501,6 +506,12 @@ pub(super) fn late() -> Box<Error> {
 pub(super) fn unwelcome_for(error: &Error) -> Option<&str> {
     let why = error.context.as_ref().map(ImmutStr::as_str);
     why.filter(|_| *error.etype() == UNWELCOME)
+}
+
+/// What was wrong with an answer's head before it was parsed, if an attempt ended for that.
+fn fault(error: &Error) -> Option<AnswerFault> {
+    let read = error.root_cause().downcast_ref::<io::Error>()?;
+    read.get_ref()?.downcast_ref().copied()
 }
 
 pub(super) fn is_late(error: &Error) -> bool {

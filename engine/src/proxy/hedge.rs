@@ -15,7 +15,6 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use penstock_plugins::balance::Flight;
 use penstock_plugins::{HeaderEdits, UpstreamId};
-use pingora_core::protocols::ALPN;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::Result;
 use pingora_http::RequestHeader;
@@ -31,6 +30,7 @@ use crate::generation::Generation;
 use crate::handover::{Begun, Exchange, Task};
 use crate::hedges::{Hedged, Hedges};
 use crate::telemetry::Outcome as _;
+use crate::transport::Transport;
 use crate::upstream::{Credential, Endpoint};
 
 mod connect;
@@ -173,7 +173,7 @@ pub(super) fn plan(proxy: &Proxy, session: &Session, ctx: &mut Context, peer: &m
     let hedge = Hedge::start(plan, delay);
     peer.options.custom_l4 = Some(Arc::new(Contested {
         watch: hedge.watch(),
-        is_ours: matches!(peer.options.alpn, ALPN::Custom(_)),
+        is_ours: Transport::of(&peer.options.alpn).is_some(),
     }));
     hold.hedge(hedge);
 }

@@ -2,8 +2,9 @@
 //!
 //! An upstream is no more trusted than a client: whoever decides what it answers must not get
 //! to decide what the next client of its connection reads. Pingora's parser refuses names and
-//! values with control characters, and lengths that differ; folded values become one line, and
-//! a length beside chunks is taken out. What it lets through beyond that is found here.
+//! values with control characters, and lengths that differ; folded values become one line.
+//! What it lets through beyond that is found here, but for what it takes out, a length beside
+//! chunks: [`AnswerHead`](super::AnswerHead) sees that before.
 
 use std::fmt;
 
@@ -33,6 +34,8 @@ pub enum AnswerFault {
     ContentLength,
     /// Any coding but one `chunked`, or where there can be none (RFC 9112 section 6.1).
     TransferEncoding,
+    /// A length beside a coding (RFC 9112 section 6.3).
+    Framing,
     /// More headers than are let through.
     FieldCount,
     /// A longer head than is let through.
@@ -50,6 +53,7 @@ impl AnswerFault {
             AnswerFault::Status => "malformed_status",
             AnswerFault::ContentLength => "malformed_content_length",
             AnswerFault::TransferEncoding => "malformed_transfer_encoding",
+            AnswerFault::Framing => "malformed_framing",
             AnswerFault::FieldCount => "too_many_fields",
             AnswerFault::HeadLength => "head_too_long",
             AnswerFault::Informational => "too_many_informational",
@@ -63,6 +67,8 @@ impl fmt::Display for AnswerFault {
         f.write_str(self.as_str())
     }
 }
+
+impl std::error::Error for AnswerFault {}
 
 /// Looks at the head of an answer of HTTP/1 or HTTP/2.
 ///

@@ -4,6 +4,7 @@ mod answers;
 mod chunks;
 mod heads;
 mod paths;
+mod twice;
 
 /// Numbers that are the same at each run (xorshift).
 pub(super) struct Random(pub(super) u64);

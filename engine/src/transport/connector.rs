@@ -1,9 +1,12 @@
-//! Connects to plain HTTP/1 upstreams.
+//! Connects to HTTP/1 upstreams: to plain ones on the worker's event loop, to others as Pingora
+//! does.
 //!
-//! Pingora asks this connector for peers whose ALPN is [that of a transport](Transport::alpn),
-//! and runs its ordinary HTTP/1 client on the connection that it gets. Idle connections
-//! wait in Pingora's own pool, which knows them by their descriptors.
+//! Pingora asks this connector for peers whose ALPN is [that of a transport](Transport::alpn) or
+//! [`tls_alpn`](super::tls_alpn), and runs its ordinary HTTP/1 client on the connection that it
+//! gets, which has the heads of answers [checked](Checked). Idle connections wait in Pingora's own
+//! pool, which knows them by their descriptors.
 
+use std::any::Any;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
@@ -11,16 +14,22 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pingora_core::connectors::TransportConnector;
 use pingora_core::connectors::http::custom::{self, Connection};
-use pingora_core::protocols::Stream;
-use pingora_core::upstreams::peer::Peer;
-use pingora_error::{Error, ErrorType, Result};
+use pingora_core::protocols::{ALPN, Stream};
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_error::{Error, ErrorType, OrErr, Result};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::OnceCell;
 
-use super::{EpollStream, RingStream, Transport};
+use super::{Checked, EpollStream, RingStream, Transport};
 
-/// The connector of connections that are not Pingora's own.
+/// What connects as Pingora does. It keeps no connections, but the system's authorities, which
+/// are many: one for all workers.
+static ORDINARY: OnceCell<TransportConnector> = OnceCell::const_new();
+
+/// The connector of HTTP/1 connections.
 #[derive(Debug)]
 pub struct Connector;
 
@@ -35,38 +44,13 @@ impl custom::Connector for Connector {
         &self,
         peer: &P,
     ) -> Result<(Connection<()>, bool)> {
-        let Some(address) = peer.address().as_inet() else {
-            return Error::e_explain(
-                ErrorType::ConnectError,
-                "only IP addresses can be connected to",
-            );
-        };
         let options = peer.get_peer_options();
-        let Some(transport) = options.and_then(|options| Transport::of(&options.alpn)) else {
-            return Error::e_explain(ErrorType::InternalError, "a peer of another connector");
+        let stream = match options.and_then(|options| Transport::of(&options.alpn)) {
+            Some(transport) => plain(transport, peer).await?,
+            None => ordinary(peer).await?,
         };
-        let wait = peer.connection_timeout().unwrap_or(CONNECT_WAIT);
-        let connecting = pingora_timeout::timeout(wait, connect(transport, *address, peer));
-        let connected = tokio::select! {
-            biased;
-            error = given_up(peer) => return Err(error),
-            connected = connecting => connected,
-        };
-        match connected {
-            Ok(Ok(stream)) => Ok((Connection::Stream(stream), false)),
-            Ok(Err(error)) => {
-                let kind = error_type(&error);
-                Err(Error::because(
-                    kind,
-                    format!("connecting to {address}"),
-                    error,
-                ))
-            }
-            Err(_) => Error::e_explain(
-                ErrorType::ConnectTimedout,
-                format!("connecting to {address} took over {wait:?}"),
-            ),
-        }
+        let checked = Checked::new(stream);
+        Ok((Connection::Stream(Box::new(checked)), false))
     }
 
     async fn reused_http_session<P: Peer + Send + Sync + 'static>(&self, _peer: &P) -> Option<()> {
@@ -79,6 +63,38 @@ impl custom::Connector for Connector {
         _peer: &P,
         _idle_timeout: Option<Duration>,
     ) {
+    }
+}
+
+/// A connection in cleartext, unless it takes too long or is not wanted any more.
+async fn plain(transport: Transport, peer: &impl Peer) -> Result<Stream> {
+    let Some(address) = peer.address().as_inet() else {
+        return Error::e_explain(
+            ErrorType::ConnectError,
+            "only IP addresses can be connected to",
+        );
+    };
+    let wait = peer.connection_timeout().unwrap_or(CONNECT_WAIT);
+    let connecting = pingora_timeout::timeout(wait, connect(transport, *address, peer));
+    let connected = tokio::select! {
+        biased;
+        error = given_up(peer) => return Err(error),
+        connected = connecting => connected,
+    };
+    match connected {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => {
+            let kind = error_type(&error);
+            Err(Error::because(
+                kind,
+                format!("connecting to {address}"),
+                error,
+            ))
+        }
+        Err(_) => Error::e_explain(
+            ErrorType::ConnectTimedout,
+            format!("connecting to {address} took over {wait:?}"),
+        ),
     }
 }
 
@@ -122,6 +138,20 @@ fn keep_alive(socket: BorrowedFd<'_>, peer: &impl Peer) {
         .with_retries(u32::try_from(asked.count).unwrap_or(u32::MAX));
     // It is a help for the case that nothing else is noticed.
     let _ = SockRef::from(&socket).set_tcp_keepalive(&keepalive);
+}
+
+/// A connection as Pingora makes it: over TLS.
+async fn ordinary<P: Peer + 'static>(peer: &P) -> Result<Stream> {
+    let Some(peer) = (peer as &dyn Any).downcast_ref::<HttpPeer>() else {
+        return Error::e_explain(ErrorType::InternalError, "a peer of another kind");
+    };
+    // It reads the system's authorities, for which no request is to wait.
+    let make = || tokio::task::spawn_blocking(|| TransportConnector::new(None));
+    let connector = ORDINARY.get_or_try_init(make).await;
+    let connector = connector.or_err(ErrorType::InternalError, "making connections")?;
+    let mut peer = peer.clone();
+    peer.options.alpn = ALPN::H1;
+    connector.new_stream(&peer).await
 }
 
 /// Waits until the connection is not wanted any more, if that can be: a connector that the

@@ -13,6 +13,7 @@ use pingora_core::protocols::{ALPN, TcpKeepalive};
 use pingora_core::upstreams::peer::HttpPeer;
 
 use super::{Site, Trust};
+use crate::transport::tls_alpn;
 
 /// Streams that may share one HTTP/2 connection to an upstream.
 const HTTP2_STREAMS_MAX: usize = 100;
@@ -130,7 +131,7 @@ fn peer(address: SocketAddr, named: &HostPort, common: &Common<'_>) -> HttpPeer 
     });
     options.alpn = match upstream.protocol {
         config::Protocol::Http1 if upstream.tls.is_none() => site.transport.alpn(),
-        config::Protocol::Http1 => ALPN::H1,
+        config::Protocol::Http1 => tls_alpn(),
         config::Protocol::Http2 => ALPN::H2,
         config::Protocol::Auto => ALPN::H2H1,
     };

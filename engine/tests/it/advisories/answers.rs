@@ -12,7 +12,7 @@ use crate::harness::{Proxy, all_to, config, simulator};
 on_both!(
     answers_that_break_a_rule_are_failed_attempts,
     the_bounds_on_answers_are_configured,
-    lengths_beside_chunks_are_not_believed,
+    lengths_beside_chunks_end_the_connection,
     odd_lines_are_passed_on_as_plain_ones,
     nothing_of_one_answer_is_another_clients,
 );
@@ -25,7 +25,7 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     let plain = |fields: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{fields}\r\nok");
     let framed = |fields: &str, body: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n{body}");
     let chunked = "2\r\nok\r\n0\r\n\r\n";
-    let text: [(&str, String); 25] = [
+    let text: [(&str, String); 28] = [
         ("no head", "garbage\r\n\r\n".to_owned()),
         ("no status", "HTTP/1.1 OK\r\n\r\n".to_owned()),
         (
@@ -92,6 +92,28 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
         (
             "a length of nothing",
             "HTTP/1.1 204 A\r\nContent-Length: 2\r\n\r\nok".to_owned(),
+        ),
+        (
+            "a length beside chunks",
+            framed(
+                "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+                chunked,
+            ),
+        ),
+        (
+            "chunks beside a length",
+            framed(
+                "transfer-encoding : chunked\r\nA: b\r\ncontent-length : 12\r\n",
+                chunked,
+            ),
+        ),
+        (
+            "both after an early head",
+            "HTTP/1.1 103 A\r\n\r\n".to_owned()
+                + &framed(
+                    "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+                    chunked,
+                ),
         ),
         ("a bare CR", plain("X: a\rSet-Cookie: b\r\n")),
         ("a NUL", plain("X: a\0b\r\n")),
@@ -182,18 +204,56 @@ async fn the_bounds_on_answers_are_configured(transport: Transport) {
     }
 }
 
-async fn lengths_beside_chunks_are_not_believed(transport: Transport) {
-    let both = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
-    let script = vec![("/both".to_owned(), vec![both.as_bytes().to_vec()])];
+/// A server that means the length sends what is left of it as if it were the next answer.
+async fn lengths_beside_chunks_end_the_connection(transport: Transport) {
+    let body = "2\r\nok\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    let both = |body: &str| {
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let whole = both(body).into_bytes();
+    let cut = whole.len() - "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil".len();
+    let pieces = [0, 5, 25, 40, 60, whole.len()];
+    let pieces = pieces
+        .windows(2)
+        .map(|ends| whole[ends[0]..ends[1]].to_vec());
+    let cases = [
+        vec![whole.clone()],
+        vec![whole[..cut].to_vec(), whole[cut..].to_vec()],
+        pieces.collect(),
+    ];
+    let paths = cases.iter().enumerate();
+    let script = paths.map(|(n, pieces)| (path(n), pieces.clone())).collect();
     let upstream = Upstream::start(script).await;
-    let proxy = Proxy::start(&config(transport, "", &all_to(upstream.address))).await;
-    let mut client = Client::connect(proxy.address(), Http::One).await;
-    let answer = client.answer(get("/both")).await;
-    assert_eq!(
-        (answer.text(), answer.header("content-length")),
-        ("hello", "")
-    );
-    assert_eq!(client.answer(get("/good")).await.text(), "good");
+    let one = "workers: 1";
+    let proxy = Proxy::start(&config(
+        transport,
+        one,
+        &all_to(upstream.address).replace("\"] }", "\"], ejection: off }"),
+    ))
+    .await;
+    for n in 0..cases.len() {
+        let mut client = Client::connect(proxy.address(), Http::One).await;
+        // On a connection that has had answers.
+        for _ in 0..3 {
+            assert_eq!(client.answer(get("/good")).await.text(), "good");
+        }
+        let kept = upstream.last().connection;
+        let answer = client.answer(get(&path(n))).await;
+        assert_eq!(answer.status, 502, "{answer:?}");
+        let asked = upstream.seen().into_iter();
+        let asked = asked.filter(|request| request.head.contains(&path(n)));
+        let ended: Vec<_> = asked.map(|request| request.connection).collect();
+        assert_eq!(ended.first(), Some(&kept), "it was a kept connection");
+        for _ in 0..2 {
+            let mut other = Client::connect(proxy.address(), Http::One).await;
+            assert_eq!(other.answer(get("/good")).await.text(), "good");
+            let used = upstream.last().connection;
+            assert!(!ended.contains(&used), "it was used again");
+        }
+    }
 }
 
 /// What can be read in one way only is written in the usual one (RFC 9112 sections 2.2, 5.1

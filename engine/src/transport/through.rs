@@ -1,9 +1,15 @@
 //! What Pingora asks of a connection besides its bytes, answered by the stream below it.
 
 /// Answers for a type by its field `stream`. Nothing can be peeked at: what is below has been
-/// read from already.
+/// read from already. Who wants to know when it is asked for the proxy that it goes through
+/// gives a function that answers that.
 macro_rules! ask_the_stream {
     ($connection:ty) => {
+        $crate::transport::ask_the_stream!($connection, |connection: &$connection| {
+            connection.stream.get_proxy_digest()
+        });
+    };
+    ($connection:ty, $proxy_digest:expr) => {
         impl pingora_core::protocols::Peek for $connection {}
 
         #[async_trait::async_trait]
@@ -53,7 +59,7 @@ macro_rules! ask_the_stream {
             fn get_proxy_digest(
                 &self,
             ) -> Option<std::sync::Arc<pingora_core::protocols::raw_connect::ProxyDigest>> {
-                self.stream.get_proxy_digest()
+                ($proxy_digest)(self)
             }
         }
 
@@ -67,4 +73,4 @@ macro_rules! ask_the_stream {
     };
 }
 
-pub(super) use ask_the_stream;
+pub(crate) use ask_the_stream;
