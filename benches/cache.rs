@@ -46,6 +46,7 @@ fn a_request(criterion: &mut Criterion) {
     let head = head();
     let destination = Destination {
         upstream: "up",
+        host: None,
         model: None,
     };
     for (kind, shape) in SHAPES {

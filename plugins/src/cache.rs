@@ -172,6 +172,7 @@ impl CachePolicy for Cache {
             tenant,
             route: exchange.route().map_or("", |name| name.as_str()),
             upstream: destination.upstream,
+            host: destination.host,
             model: destination.model,
             edits: &edits,
             method: &head.method,

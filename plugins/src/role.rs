@@ -132,6 +132,8 @@ pub trait CachePolicy: Send + Sync {
 pub struct Destination<'a> {
     /// Name of the upstream.
     pub upstream: &'a str,
+    /// The host that the upstream would be asked for; none if it is the same for every client.
+    pub host: Option<&'a str>,
     /// What the body's `model` would be replaced by; none leaves it alone.
     pub model: Option<&'a str>,
 }

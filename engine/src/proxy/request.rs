@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HOST};
+use http::uri::Authority;
 use http::{StatusCode, Version};
 use penstock_plugins::cache::Entry;
 use penstock_plugins::json::{Fault, ScanError, Scanner};
@@ -14,6 +15,7 @@ use penstock_plugins::{
     Arrival, Deployment, Dialect, Exchange, Facts, Found, Kind, Refusal, Route, Target, media_type,
 };
 use pingora_error::{Error, ErrorType, Result};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::body::{self, Body, ReadError};
@@ -149,6 +151,12 @@ async fn hear_beginning(session: &mut Session) {
     }
 }
 
+/// The host that a client asks for. One that is no text has been refused.
+fn asked_host(head: &RequestHeader) -> Option<&str> {
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    head.uri.authority().map(Authority::as_str).or(host)
+}
+
 /// Looks for a stored answer. If there is none, the upstream's may be recorded.
 fn look_up(
     policy: &dyn CachePolicy,
@@ -161,6 +169,10 @@ fn look_up(
     let upstream = generation.upstream(target.upstream);
     let destination = Destination {
         upstream: upstream.map_or("", |upstream| upstream.name.as_str()),
+        host: match upstream {
+            Some(upstream) if upstream.host.is_some() => None,
+            _ => asked_host(session.req_header()),
+        },
         model: target.model.as_ref().map(|model| model.as_str()),
     };
     match policy.look_up(&mut ctx.exchange, session.req_header(), body, destination)? {

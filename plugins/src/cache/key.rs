@@ -17,7 +17,7 @@ mod tests;
 
 /// Names this use of the hash and its layout, so that its output means nothing elsewhere
 /// (BLAKE3 specification, section 2.3).
-const CONTEXT: &str = "Penstock 2026-11 cache key, layout 3";
+const CONTEXT: &str = "Penstock 2026-11 cache key, layout 4";
 
 /// The hash's key, made of the context once. It is no secret.
 static KEY: LazyLock<[u8; blake3::KEY_LEN]> = LazyLock::new(|| blake3::derive_key(CONTEXT, b""));
@@ -80,6 +80,8 @@ pub(super) struct Subject<'a> {
     pub(super) route: &'a str,
     /// Name of the upstream that the request would be sent to.
     pub(super) upstream: &'a str,
+    /// The host that it is asked for; none if that is the same for every client.
+    pub(super) host: Option<&'a str>,
     /// Model that replaces the body's; none leaves it alone.
     pub(super) model: Option<&'a str>,
     /// What else plugins write into the body on its way upstream.
@@ -110,12 +112,14 @@ impl Subject<'_> {
         }
         hash.text(self.route.as_bytes());
         hash.text(self.upstream.as_bytes());
-        match self.model {
-            Some(model) => {
-                hash.tag(1);
-                hash.text(model.as_bytes());
+        for part in [self.host, self.model] {
+            match part {
+                Some(part) => {
+                    hash.tag(1);
+                    hash.text(part.as_bytes());
+                }
+                None => hash.tag(0),
             }
-            None => hash.tag(0),
         }
         hash.number(self.edits.len());
         for edit in self.edits {

@@ -90,6 +90,7 @@ impl Bench {
         let body = Bytes::copy_from_slice(ask.body.as_bytes());
         let destination = Destination {
             upstream: ask.upstream,
+            host: None,
             model: ask.model,
         };
         let lookup = self.cache.look_up(&mut exchange, &head, &body, destination);

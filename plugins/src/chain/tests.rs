@@ -371,6 +371,7 @@ fn the_last_cache_policy_is_the_one() {
         .build();
     let destination = Destination {
         upstream: "vllm",
+        host: None,
         model: None,
     };
     let mut exchange = exchange();

@@ -1,4 +1,4 @@
-//! Streams of HTTP/2 that a client has the proxy end.
+//! Streams of HTTP/2 that a client has the proxy end, or unpack.
 
 use penstock::transport::Transport;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,7 +8,10 @@ use crate::harness::client::{Client, Http, get};
 use crate::harness::raw::WAIT;
 use crate::harness::{Proxy, all_to, config, simulator};
 
-on_both!(rustsec_2025_0070_a_client_that_has_streams_reset_is_left);
+on_both!(
+    rustsec_2025_0070_a_client_that_has_streams_reset_is_left,
+    cve_2026_105297_a_bomb_of_fields_is_not_unpacked,
+);
 
 /// Streams that are ended before the client is done for.
 const STREAMS: u32 = 4_000;
@@ -82,4 +85,45 @@ async fn rustsec_2025_0070_a_client_that_has_streams_reset_is_left(transport: Tr
         200,
         "others are served"
     );
+}
+
+/// Fields of one byte each that the table makes long ones of: a head of a few kilobytes, or some
+/// of them on one connection, became hundreds of megabytes.
+async fn cve_2026_105297_a_bomb_of_fields_is_not_unpacked(transport: Transport) {
+    let upstream = simulator(&[]);
+    let proxy = Proxy::start(&config(transport, "", &all_to(upstream.address()))).await;
+    // GET http://a/, a field that goes into the table, and then that field by its index.
+    let plain = [0x82, 0x86, 0x84, 0x41, 1, b'a'];
+    let field = |len: u8| [&[0x40, 1, b'x', len][..], &vec![b'y'; len.into()]].concat();
+    for (name, head) in [
+        (
+            "long fields",
+            [&plain[..], &field(120), &[0x80 | 62; 8_000]].concat(),
+        ),
+        (
+            "empty fields",
+            [&plain[..], &field(0), &[0x80 | 62; 8_000]].concat(),
+        ),
+        (
+            "crumbs",
+            [&plain[..], &[0x60, 1, b'y'], &[0x80 | 62; 8_000]].concat(),
+        ),
+    ] {
+        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend(frame(4, 0, 0, &[]));
+        bytes.extend(frame(HEADERS, 5, 1, &head));
+        stream.write_all(&bytes).await.unwrap();
+        let mut read = Vec::new();
+        // It may be reset behind its last word.
+        let ended = tokio::time::timeout(WAIT, stream.read_to_end(&mut read)).await;
+        assert!(ended.is_ok(), "{name}: the connection goes on");
+        assert_eq!(goodbye(&read), Some(ENHANCE_YOUR_CALM), "{name}");
+    }
+    assert_eq!(upstream.requests(), 0, "none of them was a request");
+    let counted = proxy.metric(
+        "penstock_http2_connections_ended_total",
+        &["kind=\"fields\""],
+    );
+    assert_eq!(counted, 3.0, "they end before anything is unpacked");
 }
