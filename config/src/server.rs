@@ -13,6 +13,7 @@ use crate::unit::{Duration, Name, NameServer, Size};
 mod changes;
 mod clients;
 mod http2;
+mod overload;
 mod text;
 mod tls;
 
@@ -20,6 +21,7 @@ pub use changes::changed_keys;
 pub(crate) use changes::fixed;
 pub use clients::{Clients, ForwardedHeader, ProxyProtocol};
 pub use http2::Http2;
+pub use overload::Overload;
 pub use tls::{CertificateFiles, ClientCertificates, ListenerTls, TlsVersion, UnknownNames};
 
 /// Listeners, transport, workers and limits. A reload that changes any of it is
@@ -66,6 +68,8 @@ pub struct Server {
     pub clients: Clients,
     /// How much an HTTP/2 client may do besides making requests.
     pub http2: Http2,
+    /// What is given up first when memory or descriptors run short.
+    pub overload: Overload,
     /// How paths are brought into one spelling before a route is looked for.
     pub paths: Paths,
     /// Memory for answers that are given again. Used by the `cache` plugin only.
@@ -370,6 +374,7 @@ impl Default for Server {
             limits: Limits::default(),
             clients: Clients::default(),
             http2: Http2::default(),
+            overload: Overload::default(),
             paths: Paths::default(),
             cache: CacheMemory::default(),
             io_uring: IoUring::default(),

@@ -31,6 +31,7 @@ mod late;
 mod metered;
 mod pace;
 mod requests;
+mod spare;
 mod taken;
 
 pub use downstream::{Cut, Downstream, Place};
@@ -39,6 +40,9 @@ pub use http2::{bounds, options};
 pub use late::Late;
 pub use pace::{Bound, Pace, Watch};
 pub use requests::{Cause, Refused, Requests};
+pub use spare::make_room;
+
+use spare::Spared;
 
 /// How long a connection that was just accepted may take to begin when the proxy drains:
 /// its client has been told that it is connected, and its request is on the way.
@@ -174,8 +178,12 @@ async fn begins<S: Client>(
             let heard = pingora_timeout::timeout(terms.handshake, hearing).await;
             heard.map_err(|_| io::ErrorKind::TimedOut)??;
         }
-        let began = pingora_timeout::timeout(terms.keepalive, socket.find_first_bytes());
-        began.await.map_err(|_| io::ErrorKind::TimedOut)??;
+        let beginning = pingora_timeout::timeout(terms.keepalive, socket.find_first_bytes());
+        tokio::select! {
+            biased;
+            began = beginning => began.map_err(|_| io::ErrorKind::TimedOut)??,
+            () = Spared::default() => return Err(io::ErrorKind::OutOfMemory.into()),
+        }
         if terms.cleartext_http2 {
             let settled = pingora_timeout::timeout(terms.head, socket.find_preface()).await;
             settled.unwrap_or_else(|_| {

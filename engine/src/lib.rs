@@ -27,6 +27,7 @@ pub mod listen;
 pub mod live;
 pub mod materials;
 pub mod names;
+pub mod overload;
 pub mod places;
 pub mod proxy;
 pub mod retries;

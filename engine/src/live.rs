@@ -20,6 +20,7 @@ use crate::clients::{Clients, Refusals};
 use crate::files;
 use crate::generation::{self, BuildErrors, Generation};
 use crate::history::{Action, Applied, History, Record, Refused};
+use crate::overload::Overload;
 use crate::telemetry::Telemetry;
 use crate::transport::Transport;
 
@@ -83,6 +84,7 @@ pub struct Live {
     transport: Transport,
     server: server::Server,
     clients: Arc<Clients>,
+    overload: Arc<Overload>,
     telemetry: Arc<Telemetry>,
     shared: Arc<Shared>,
     next_id: AtomicU64,
@@ -119,6 +121,7 @@ impl Live {
         let server = config.server.clone();
         let refusals = Refusals::new(telemetry.refused_connections());
         let clients = Arc::new(Clients::new(&server.clients, refusals));
+        let overload = Arc::new(Overload::new(&server.overload));
         let shared = Arc::new(Shared::default());
         telemetry.watch_shared(Arc::clone(&shared));
         let first = Generation::build(1, config, transport, &telemetry, &shared)?;
@@ -132,6 +135,7 @@ impl Live {
             transport,
             server,
             clients,
+            overload,
             telemetry,
             shared,
             next_id: AtomicU64::new(2),
@@ -164,6 +168,11 @@ impl Live {
     /// Who connects, which is fixed as well.
     pub fn clients(&self) -> &Arc<Clients> {
         &self.clients
+    }
+
+    /// What is left of memory and descriptors, and what is under way.
+    pub fn overload(&self) -> &Arc<Overload> {
+        &self.overload
     }
 
     /// Where the configuration comes from.

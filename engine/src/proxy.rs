@@ -38,6 +38,7 @@ mod hedge;
 mod held;
 mod hops;
 mod outgoing;
+mod overloaded;
 mod replay;
 mod request;
 mod respond;
@@ -49,6 +50,8 @@ mod strict;
 mod target;
 mod tried;
 mod unavailable;
+
+use body::Room;
 
 pub use attempt::TRIES_MAX;
 pub use context::Context;
@@ -82,6 +85,14 @@ impl Proxy {
             telemetry,
             connections: Arc::default(),
             handover,
+        }
+    }
+
+    /// What bodies that are kept may take up.
+    fn room(&self) -> Room<'_> {
+        Room {
+            kept: &self.telemetry.bodies_kept,
+            max: self.live.overload().bodies_max(),
         }
     }
 }

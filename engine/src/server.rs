@@ -17,6 +17,7 @@ use crate::generation::BuildErrors;
 use crate::key_sets;
 use crate::listen::{self, ListenError, Listening};
 use crate::live::{Live, Source};
+use crate::overload::monitor;
 use crate::telemetry::Telemetry;
 use crate::transport::Transport;
 use crate::upgrade::{self, Inherited};
@@ -75,6 +76,7 @@ impl Server {
         let live = Live::new(config, source, transport, telemetry.clone());
         let live = Arc::new(live.map_err(StartError::Build)?);
         background::start(&live).map_err(StartError::Io)?;
+        monitor::start(&live).map_err(StartError::Io)?;
         key_sets::wait(&live, KEY_SETS_WAIT);
         let listening = open_all(&live.load().config, count, inherited)?;
         let (stage, watched) = watch::channel(Stage::Serving);
@@ -82,6 +84,7 @@ impl Server {
             live: live.clone(),
             telemetry: telemetry.clone(),
             transport,
+            workers: count,
             stage: watched,
         };
         let mut server = Server {

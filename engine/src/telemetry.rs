@@ -4,8 +4,9 @@
 //! without looking anything up. Labels come from the configuration alone, never from
 //! requests, so that their number is bounded.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use penstock_plugins::Shared;
 use penstock_uring::RingMetrics;
@@ -13,6 +14,7 @@ use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
+use tracing::error;
 
 mod answers;
 mod bounded;
@@ -25,6 +27,7 @@ mod limits;
 pub mod log;
 mod named;
 mod outcomes;
+mod overload;
 mod reloads;
 mod rings;
 mod routes;
@@ -37,6 +40,7 @@ use crate::drains::Drained;
 use crate::hedges::Hedged;
 use crate::strict::Rule;
 use answers::Answers;
+use bounded::Bounded;
 use credentials::Credentials;
 use endpoints::Endpoints;
 use firewall::Firewall;
@@ -45,6 +49,7 @@ pub use http2::Http2;
 use limits::Limits;
 use outcomes::{ByRoute, Family};
 pub use outcomes::{Outcome, Outcomes};
+pub use overload::Overload;
 pub use reloads::Reloads;
 use rings::Rings;
 pub use routes::RouteMetrics;
@@ -82,14 +87,16 @@ pub struct Telemetry {
     pub connections: IntCounter,
     /// Limits that were reached, by their names in the configuration.
     pub limit_reached: IntCounterVec,
-    /// Accepts that failed.
-    pub accept_errors: IntCounter,
+    accept_errors: IntCounter,
+    accept_lines: Bounded,
     refused_connections: Family<Refusal>,
     rules_broken: IntCounterVec,
     /// TLS handshakes that failed.
     pub handshakes: Handshakes,
     /// What HTTP/2 clients did too much of.
     pub http2: Http2,
+    /// How short the process is of memory and descriptors.
+    pub overload: Overload,
     /// Requests that no route matched.
     pub unmatched: RouteMetrics,
     /// The generation that serves.
@@ -143,10 +150,12 @@ impl Telemetry {
                 &["limit"],
             )?,
             accept_errors: families.counter("accept_errors_total", "Accepts that failed")?,
+            accept_lines: Bounded::default(),
             refused_connections: refused_connections(&families)?,
             rules_broken: rules_broken(&families)?,
             handshakes: Handshakes::new(&families)?,
             http2: Http2::new(&families)?,
+            overload: Overload::new(&families)?,
             unmatched,
             generation: families
                 .gauge("generation", "Generation of the configuration that serves")?,
@@ -226,6 +235,14 @@ impl Telemetry {
     /// The handles of connections that are refused.
     pub fn refused_connections(&self) -> Outcomes<Refusal> {
         self.refused_connections.of(&[])
+    }
+
+    /// Counts a connection that could not be accepted, and logs it, at a bounded rate.
+    pub fn accept_failed(&self, error: &io::Error) {
+        self.accept_errors.inc();
+        if let Some(left_out) = self.accept_lines.next(Instant::now()) {
+            error!(%error, left_out, "a connection could not be accepted");
+        }
     }
 
     /// Counts a request that broke a rule.

@@ -11,7 +11,7 @@ use penstock_config::server::{Batching, Listener};
 use pingora_core::server::configuration::ServerConf;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::edge::{self, Bound, Engine, Place, Terms};
 use crate::handout;
@@ -24,6 +24,18 @@ use crate::transport::{Acceptor, Transport};
 
 /// Wait after an accept that failed: its cause, most likely a lack of descriptors, lasts.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether connections can be accepted again.
+const ROOM_PAUSE: Duration = Duration::from_millis(10);
+
+/// Of how many descriptors one may be a connection that the ring accepts ahead.
+const AHEAD_PART: u64 = 32;
+
+/// Of how many descriptors one may be an idle connection to an upstream.
+const IDLE_PART: u64 = 4;
+
+/// Connections that the ring accepts ahead at most.
+const ACCEPTED_MAX: usize = 256;
 
 /// How far a worker has come in ending. Each step implies those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +57,8 @@ pub struct Common {
     pub telemetry: Arc<Telemetry>,
     /// How bytes are moved.
     pub transport: Transport,
+    /// How many workers there are.
+    pub workers: usize,
     /// How far the process has come in ending.
     pub stage: watch::Receiver<Stage>,
 }
@@ -164,8 +178,21 @@ fn ring_options(common: &Common) -> penstock_uring::Options {
             Batching::Auto => penstock_uring::Batching::Measured,
             Batching::Always => penstock_uring::Batching::Always,
         },
+        accepted_max: part(common, AHEAD_PART, ACCEPTED_MAX),
         ..penstock_uring::Options::default()
     }
+}
+
+/// A worker's share of every so many descriptors, at most `max`.
+fn part(common: &Common, every: u64, max: usize) -> usize {
+    let Some(descriptors) = common.live.overload().descriptors_max() else {
+        return max;
+    };
+    let share = descriptors / every / common.workers.max(1) as u64;
+    usize::try_from(share)
+        .unwrap_or(usize::MAX)
+        .clamp(1, max.max(1))
+        .min(max)
 }
 
 async fn engine(common: &Common) -> io::Result<Engine> {
@@ -173,8 +200,11 @@ async fn engine(common: &Common) -> io::Result<Engine> {
     let conf = ServerConf {
         // This conf is one worker's.
         threads: 1,
-        upstream_keepalive_pool_size: usize::try_from(limits.upstream_idle_connections)
-            .unwrap_or(usize::MAX),
+        upstream_keepalive_pool_size: part(
+            common,
+            IDLE_PART,
+            usize::try_from(limits.upstream_idle_connections).unwrap_or(usize::MAX),
+        ),
         max_retries: crate::proxy::TRIES_MAX,
         ..ServerConf::default()
     };
@@ -190,6 +220,8 @@ async fn engine(common: &Common) -> io::Result<Engine> {
 /// Accepts and serves until the process ends.
 async fn serve(engine: &Arc<Engine>, acceptors: Vec<(usize, Acceptor, Arc<()>)>, common: &Common) {
     let (closing, shutdown) = watch::channel(false);
+    let (level, telemetry) = (common.live.overload().level(), common.telemetry.clone());
+    tokio::spawn(async move { edge::make_room(level, &telemetry).await });
     let mut stage = common.stage.clone();
     let connections =
         usize::try_from(common.live.server().limits.connections).unwrap_or(usize::MAX);
@@ -229,6 +261,7 @@ async fn accept(
 ) {
     let mut stage = common.stage.clone();
     loop {
+        wait_for_room(&mut acceptor, &common, &mut stage).await;
         let permit = match room.clone().try_acquire_owned() {
             Ok(permit) => Some(permit),
             Err(_) => {
@@ -268,7 +301,11 @@ async fn accept(
                     engine.clone(),
                     accepted,
                     terms,
-                    Place { open, guest },
+                    Place {
+                        open,
+                        guest,
+                        connection: common.live.overload().connected(),
+                    },
                     shutdown.clone(),
                 );
                 tokio::spawn(async move {
@@ -277,10 +314,30 @@ async fn accept(
                 });
             }
             Err(error) => {
-                common.telemetry.accept_errors.inc();
-                error!(%error, "a connection could not be accepted");
+                common.telemetry.accept_failed(&error);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
+        }
+    }
+}
+
+/// Leaves new connections to the kernel's queue while there is no descriptor for one and its
+/// upstream, or memory is very short.
+async fn wait_for_room(
+    acceptor: &mut Acceptor,
+    common: &Common,
+    stage: &mut watch::Receiver<Stage>,
+) {
+    let overload = common.live.overload();
+    if overload.accepts() {
+        return;
+    }
+    common.telemetry.overload.pauses.inc();
+    acceptor.pause();
+    while !overload.accepts() {
+        tokio::select! {
+            () = tokio::time::sleep(ROOM_PAUSE) => {}
+            _ = stage.wait_for(|stage| *stage >= Stage::Draining) => return,
         }
     }
 }

@@ -11,11 +11,12 @@ use penstock_simulator::{Settings, Simulator};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{complain, say};
 use crate::admin::{self, Pages};
 use crate::live::Source;
+use crate::overload::descriptors;
 use crate::server::Server;
 use crate::telemetry;
 use crate::upgrade::{self, Inherited, Predecessor};
@@ -52,6 +53,7 @@ fn try_run(options: Options) -> Result<(), String> {
     };
     let config = source.load().map_err(|error| error.to_string())?;
     telemetry::log::start(&config.server.log).map_err(|error| error.to_string())?;
+    raise_descriptors();
     let (inherited, predecessor) = if options.upgrade {
         let (inherited, predecessor) = take_over(&config)?;
         (inherited, Some(predecessor))
@@ -73,6 +75,15 @@ fn try_run(options: Options) -> Result<(), String> {
     runtime.shutdown_background();
     drop(simulator);
     ended
+}
+
+/// As many descriptors as the system allows.
+fn raise_descriptors() {
+    match descriptors::raise_limit() {
+        Ok(Some(limit)) => debug!(limit, "descriptors"),
+        Ok(None) => debug!("descriptors are not limited"),
+        Err(error) => warn!(%error, "the limit of descriptors could not be raised"),
+    }
 }
 
 fn start_simulator() -> Result<Simulator, String> {

@@ -21,6 +21,7 @@ use super::late::Late;
 use super::pace::{Bound, Clock};
 use super::{Terms, taken};
 use crate::clients::Guest;
+use crate::overload::Connection;
 use crate::telemetry::{Held, Telemetry};
 use crate::transport::Client;
 
@@ -34,6 +35,8 @@ pub struct Place {
     pub open: Held,
     /// Among those of its address, if these are bounded.
     pub guest: Option<Guest>,
+    /// Among what there are descriptors for.
+    pub connection: Connection,
 }
 
 /// A client's connection. While it lives, it counts as open.

@@ -29,6 +29,7 @@ use pingora_http::ResponseHeader;
 use tracing::debug;
 
 use super::metered::{Metered, UnderWay, Watch};
+use super::spare::Spared;
 use super::{Engine, LAST_REQUEST_WAIT, LINGER, Terms};
 use crate::frames::{Abuse, Bounds, Meter};
 use crate::transport;
@@ -79,7 +80,7 @@ enum Event {
     Malformed,
     /// The proxy drains.
     Draining,
-    /// Nothing was under way for long.
+    /// Nothing was under way for long, or its place is needed.
     Idle,
     /// Look again.
     Changed,
@@ -121,6 +122,7 @@ pub(super) async fn serve(
             event = next(&mut connection, &digest, &watch) => event,
             () = watch.changed.notified() => Event::Changed,
             () = pingora_timeout::sleep(idle_max), if watch.is_idle() => Event::Idle,
+            () = Spared::default(), if watch.is_idle() => Event::Idle,
         };
         match event {
             Event::Request(session) => answer(&engine, session, &terms, &shutdown, &watch),

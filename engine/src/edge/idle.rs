@@ -8,6 +8,7 @@ use tracing::debug;
 
 use super::downstream::{Cut, Downstream};
 use super::pace::Pace;
+use super::spare::Spared;
 use super::{Late, Requests, Terms, taken};
 use crate::transport::{EpollStream, RingStream};
 
@@ -16,7 +17,8 @@ use crate::transport::{EpollStream, RingStream};
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Waits for the beginning of the next request. False if none comes in time, if the client has
-/// gone, or if it is too slow to take the last answer, which waits in the system's buffers.
+/// gone, if its place is needed, or if it is too slow to take the last answer, which waits in
+/// the system's buffers.
 pub(super) async fn over(requests: &mut Requests, cut: &Cut, terms: &Terms) -> bool {
     let look = LOOK.min(terms.keepalive).min(terms.answer.stall / 2);
     let arrived = pingora_timeout::timeout(look, arrives(requests)).await;
@@ -31,10 +33,11 @@ pub(super) async fn over(requests: &mut Requests, cut: &Cut, terms: &Terms) -> b
         }
     }
     let rest = terms.keepalive.saturating_sub(look);
-    matches!(
-        pingora_timeout::timeout(rest, arrives(requests)).await,
-        Ok(Ok(()))
-    )
+    tokio::select! {
+        biased;
+        arrived = pingora_timeout::timeout(rest, arrives(requests)) => matches!(arrived, Ok(Ok(()))),
+        () = Spared::default() => false,
+    }
 }
 
 /// What became of a client that had not taken the last answer.

@@ -30,8 +30,24 @@ pub struct Body {
 pub(super) enum ReadError {
     /// It is larger than the limit.
     TooLarge,
+    /// Bodies take all the memory that they may.
+    NoRoom,
     /// The client's connection failed.
     Client(Box<Error>),
+}
+
+/// Memory for bodies that are kept.
+pub(super) struct Room<'a> {
+    /// What they take.
+    pub(super) kept: &'a IntGauge,
+    /// What they may take.
+    pub(super) max: u64,
+}
+
+impl Room<'_> {
+    fn is_enough(&self) -> bool {
+        u64::try_from(self.kept.get()).unwrap_or_default() < self.max
+    }
 }
 
 impl Body {
@@ -60,7 +76,7 @@ impl Body {
         session: &mut Session,
         limit: usize,
         scanner: Option<&mut Scanner>,
-        kept: &IntGauge,
+        room: &Room<'_>,
         bound: Bound,
     ) -> Result<Option<Body>, ReadError> {
         if session.is_body_empty() {
@@ -76,11 +92,14 @@ impl Body {
                 .map_err(ReadError::Client)?;
         }
         let mut scanner = scanner;
-        let mut body = Body::empty(kept);
+        let mut body = Body::empty(room.kept);
         let mut watch = Watch::new(bound);
         while let Some(piece) = next(session, &mut watch).await.map_err(ReadError::Client)? {
             if body.len + piece.len() > limit {
                 return Err(ReadError::TooLarge);
+            }
+            if !room.is_enough() {
+                return Err(ReadError::NoRoom);
             }
             if let Some(scanner) = &mut scanner {
                 // The scanner keeps its first error and tells it at the end.

@@ -20,6 +20,7 @@ use super::tried::Tried;
 use crate::clock;
 use crate::generation::Generation;
 use crate::handover::Ticket;
+use crate::overload::Admitted;
 use crate::telemetry::RouteMetrics;
 use crate::upstream::{Credential, Endpoint, Upstream};
 
@@ -35,6 +36,8 @@ pub struct Context {
     pub started: Instant,
     /// Place of the route in the generation's table.
     pub route: Option<usize>,
+    /// Its place among those under way, once it may go to an upstream.
+    pub(super) admitted: Option<Admitted>,
     /// Where the route sends it.
     pub target: Option<Target>,
     /// The body, if it was read before an upstream was chosen.
@@ -132,6 +135,7 @@ impl Context {
             exchange: Exchange::new(arrival),
             started: Instant::now(),
             route: None,
+            admitted: None,
             target: None,
             body: None,
             passing: None,

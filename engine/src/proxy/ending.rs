@@ -20,6 +20,7 @@ pub(super) fn end(session: &mut Session, error: Option<&Error>, ctx: &mut Contex
     replay::restore(session, ctx);
     ctx.body = None;
     ctx.attempts.flight = None;
+    ctx.admitted = None;
     let outcome = ctx.outcome.unwrap_or_else(|| outcome(error));
     let duration = ctx.started.elapsed();
     count(ctx, outcome, duration);

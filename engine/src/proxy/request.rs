@@ -20,7 +20,8 @@ use pingora_proxy::Session;
 
 use super::body::{self, Body, ReadError};
 use super::context::Context;
-use super::{Proxy, client, respond, shadow, stored, strict, target};
+use super::{Proxy, client, overloaded, respond, shadow, stored, strict, target};
+use crate::overload::Shed;
 use crate::tls::Secured;
 
 /// How long a client that announces too large a body may take to begin with it, until it is
@@ -84,10 +85,11 @@ async fn examine(
     session: &mut Session,
     ctx: &mut Context,
 ) -> Result<Option<Arc<Entry>>, Stop> {
+    overloaded::look(proxy, session, ctx)?;
     let generation = ctx.generation();
     let global = generation.routes.global();
-    // First of all, so that a client whom nobody knows learns nothing of limits and routes,
-    // and nothing of its body is read.
+    // Before all that follows, so that a client whom nobody knows learns nothing of limits and
+    // routes, and nothing of its body is read.
     global.authenticate(&mut ctx.exchange, session.req_header())?;
     let deployment = Deployment::of(session.req_header().uri.path())?;
     ctx.exchange.deploy(deployment);
@@ -137,6 +139,7 @@ async fn examine(
     {
         return Ok(Some(entry));
     }
+    overloaded::admit(proxy, session, ctx)?;
     shadow::cast(proxy, session, ctx);
     target::begin(session, ctx, chosen.clone());
     Ok(None)
@@ -213,13 +216,17 @@ async fn keep_body(
         session,
         limit,
         scanner.as_mut(),
-        &proxy.telemetry.bodies_kept,
+        &proxy.room(),
         proxy.bodies,
     )
     .await
     {
         Ok(body) => ctx.body = body,
         Err(ReadError::TooLarge) => return Err(too_large(proxy, limit).into()),
+        Err(ReadError::NoRoom) => {
+            let refusal = overloaded::refuse(proxy, session, ctx, Shed::Bodies);
+            return Err(refusal.into());
+        }
         Err(ReadError::Client(error)) => return Err(Stop::Client(error)),
     }
     ctx.request_bytes = ctx.body.as_ref().map_or(0, Body::len) as u64;

@@ -74,6 +74,7 @@ mod jwt;
 mod limits;
 mod limits_chain;
 mod models;
+mod overload;
 mod prompt_affinity;
 mod protocols;
 mod reload;

@@ -14,6 +14,7 @@ pub(super) fn check(server: &Server, root: &Node<'_>, found: &mut Found) {
     certificates(server, node, found);
     admin(server, node, found);
     clients(server, node, found);
+    overload(server, node, found);
 }
 
 fn listeners(server: &Server, node: &Node<'_>, found: &mut Found) {
@@ -65,6 +66,30 @@ fn clients(server: &Server, node: &Node<'_>, found: &mut Found) {
             found.at(mark, message.to_owned(), Some(hint.to_owned()));
         }
     }
+}
+
+/// Requests are refused before connections are.
+fn overload(server: &Server, node: &Node<'_>, found: &mut Found) {
+    let written = &server.overload;
+    let Some(node) = node.get("overload") else {
+        return;
+    };
+    if written.shed_at < written.pause_at
+        || node.has_dropped("shed_at")
+        || node.has_dropped("pause_at")
+    {
+        return;
+    }
+    let mark = node
+        .get("pause_at")
+        .or(node.get("shed_at"))
+        .map_or(node.mark, |node| node.mark);
+    let message = format!(
+        "connections are to wait from {} % on, and requests to be refused from {} %",
+        written.pause_at, written.shed_at
+    );
+    let hint = "write a `pause_at` that is more than `shed_at`";
+    found.at(mark, message, Some(hint.to_owned()));
 }
 
 /// A certificate that stands twice would be used once.

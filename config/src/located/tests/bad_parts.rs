@@ -49,6 +49,28 @@ fn listeners() {
 }
 
 #[test]
+fn overload() {
+    let overload = |rest: &str| format!("server:\n  overload: {{ {rest} }}\n");
+    expect(&overload("shed_at: 80, pause_at: 85"), &[]);
+    expect(
+        &overload("shed_at: 95"),
+        &[(2, 24, "write a `pause_at` that is more than `shed_at`")],
+    );
+    expect(
+        &overload("pause_at: 90, shed_at: 90"),
+        &[(2, 25, "connections are to wait from 90 % on")],
+    );
+    expect(
+        &overload("shed_at: 5, memory: 1MiB, descriptors: 10"),
+        &[
+            (2, 24, "write 10 to 99"),
+            (2, 35, "write 64MiB to 1024GiB"),
+            (2, 54, "write 64 to 1000000000"),
+        ],
+    );
+}
+
+#[test]
 fn clients() {
     let clients = |rest: &str| format!("server:\n  clients:\n    {rest}\n");
     expect(
