@@ -2,6 +2,8 @@
 //! ten minutes with a fuzzer's instruments.
 #![allow(dead_code, reason = "the engine uses more of it")]
 
+#[path = "../../src/strict/answer.rs"]
+mod answer;
 #[path = "../../src/strict/bytes.rs"]
 mod bytes;
 #[path = "../../src/strict/chunks.rs"]
@@ -14,8 +16,12 @@ mod host;
 mod path;
 #[path = "../../src/strict/rule.rs"]
 mod rule;
+#[path = "../../src/strict/twice.rs"]
+mod twice;
 
+pub use answer::AnswerFault;
 pub use chunks::ChunkCheck;
 pub use head::{Framing, Head, HeadCheck, Limits};
 pub use path::{Escaped, Paths};
 pub use rule::Rule;
+pub use twice::AnswerHead;

@@ -12,15 +12,25 @@ use penstock_plugins::usage::{Reader, Usage};
 use penstock_plugins::{Arrival, Dialect, Exchange};
 use serde_json::Value;
 
+#[path = "targets/answer_head.rs"]
+mod answer_head;
+#[path = "targets/proxy_protocol.rs"]
+mod proxy_protocol;
+
+pub use answer_head::answer_head;
+pub use proxy_protocol::proxy_protocol;
+
 use crate::strict::{ChunkCheck, Escaped, Framing, Head, HeadCheck, Limits, Paths, Rule};
 
 /// A target and its name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them, by the names of their corpora.
-pub const ALL: [Target; 6] = [
+pub const ALL: [Target; 8] = [
     ("head", head),
     ("chunks", chunks),
+    ("answer_head", answer_head),
+    ("proxy_protocol", proxy_protocol),
     ("path", path),
     ("events", events),
     ("json", json),

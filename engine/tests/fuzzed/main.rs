@@ -11,6 +11,7 @@
 
 use std::path::Path;
 
+use penstock::clients::proxy_protocol;
 use penstock::strict;
 
 #[path = "../../fuzz/src/targets.rs"]
