@@ -115,6 +115,11 @@ def models_are_listed():
     assert client.models.retrieve(LARGE).id == LARGE, "retrieved another model"
 
 
+def a_name_with_a_slash_reaches_the_server():
+    error = raised(openai.NotFoundError, lambda: client.models.retrieve("org/name"))
+    assert error.code == "model_not_found", f"{error.code}: {error}"
+
+
 def concurrent_streams_do_not_mix():
     async def one(patient, number):
         # The simulator's words depend on the request's body alone.
@@ -183,6 +188,7 @@ CHECKS = [
     a_client_that_leaves_a_stream_can_go_on,
     embeddings_are_answered,
     models_are_listed,
+    a_name_with_a_slash_reaches_the_server,
     concurrent_streams_do_not_mix,
     a_path_without_a_route_is_not_found,
     a_model_that_is_no_name_is_a_bad_request,

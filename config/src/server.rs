@@ -297,7 +297,8 @@ pub struct Paths {
     /// matched by a route for `/v1/x`, and is sent as it is.
     pub merge_slashes: bool,
     /// What becomes of `%2F` and `%5C` in a path: to some servers they separate segments.
-    /// Default: `refuse`.
+    /// Default: `same_route`, since names of models have slashes, which OpenAI's and
+    /// Anthropic's clients escape: `/v1/models/org%2Fname`.
     pub escaped_separators: EscapedSeparators,
 }
 
@@ -305,13 +306,17 @@ pub struct Paths {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EscapedSeparators {
-    /// The request is refused with 400.
+    /// They are sent on as part of a segment if the request would go by the same route to the
+    /// same API were they separators, whichever its server takes them for. If not, it is
+    /// refused with 400, and so are `.` and `..` beside them.
     #[default]
+    SameRoute,
+    /// The request is refused with 400.
     Refuse,
     /// Both become `/`, in what is matched and in what is sent.
     Unescape,
-    /// They are sent on as part of a segment, as names with slashes need it: model ARNs,
-    /// projects in groups. With them, `.` and `..` are refused.
+    /// They are sent on as part of a segment, whatever route another reading would match: for
+    /// servers of which none takes them for separators. With them, `.` and `..` are refused.
     Keep,
 }
 

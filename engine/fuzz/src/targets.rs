@@ -196,7 +196,8 @@ pub fn path(input: &[u8]) {
         escaped: match seed >> 1 & 3 {
             0 => Escaped::Refuse,
             1 => Escaped::Unescape,
-            _ => Escaped::Keep,
+            2 => Escaped::Keep,
+            _ => Escaped::KeepIfSame,
         },
     };
     let Ok(normal) = paths.normalise(path) else {
@@ -225,7 +226,7 @@ pub fn path(input: &[u8]) {
     let separators = |text: &str| text.matches('/').count();
     let most = match paths.escaped {
         Escaped::Unescape => separators(path) + escaped,
-        Escaped::Refuse | Escaped::Keep => separators(path),
+        Escaped::Refuse | Escaped::Keep | Escaped::KeepIfSame => separators(path),
     };
     // What ends with a dot segment ends with a slash, which it may not have had.
     assert!(
@@ -234,6 +235,15 @@ pub fn path(input: &[u8]) {
     );
     if paths.escaped == Escaped::Refuse {
         assert_eq!(escaped, 0, "{path:?} became {normal:?}");
+    }
+    if paths.escaped == Escaped::KeepIfSame {
+        let other = Paths {
+            escaped: Escaped::Unescape,
+            ..paths
+        };
+        let other = other.normalise(&normal).expect("nothing leaves the root");
+        let reading = paths.readings(&normal).next();
+        assert_eq!(reading.as_deref().unwrap_or(&normal), other, "{normal:?}");
     }
 }
 

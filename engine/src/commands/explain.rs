@@ -85,6 +85,9 @@ fn paths(f: &mut fmt::Formatter<'_>, paths: &Paths) -> fmt::Result {
         false => "several slashes stay",
     };
     let separators = match paths.escaped_separators {
+        EscapedSeparators::SameRoute => {
+            "parts of a segment where as slashes they match the same route"
+        }
         EscapedSeparators::Refuse => "refused",
         EscapedSeparators::Unescape => "slashes",
         EscapedSeparators::Keep => "parts of a segment",

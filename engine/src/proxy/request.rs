@@ -116,6 +116,7 @@ async fn examine(
         global.request(&mut ctx.exchange, session.req_header())?;
         return Err(no_route(session).into());
     };
+    strict::check_separators(proxy, session.req_header(), ctx, route)?;
     ctx.route = Some(route.index());
     ctx.exchange.enter(route);
     let chain = route.chain();

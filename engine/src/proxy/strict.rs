@@ -10,7 +10,7 @@ use http::header::{ALLOW, COOKIE, HOST};
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use penstock_config::server::{self, Access};
 use penstock_config::unit::Size;
-use penstock_plugins::{Arrival, Dialect, Exchange, Kind, Outcome, Refusal};
+use penstock_plugins::{Arrival, Dialect, Exchange, Found, Kind, Outcome, Refusal, Route};
 use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
@@ -53,6 +53,7 @@ impl From<&server::Paths> for Paths {
         Paths {
             merge_slashes: paths.merge_slashes,
             escaped: match paths.escaped_separators {
+                server::EscapedSeparators::SameRoute => Escaped::KeepIfSame,
                 server::EscapedSeparators::Refuse => Escaped::Refuse,
                 server::EscapedSeparators::Unescape => Escaped::Unescape,
                 server::EscapedSeparators::Keep => Escaped::Keep,
@@ -157,6 +158,43 @@ pub(super) fn normalise(proxy: &Proxy, session: &mut Session) -> Result<(), Rule
     let uri = Uri::from_parts(parts).map_err(|_| Rule::Target)?;
     session.req_header_mut().set_uri(uri);
     Ok(())
+}
+
+/// Whether a request goes by this route to the same API if its server takes escaped separators
+/// of its path for separators: else it would be let in as one and served as the other.
+pub(super) fn check_separators(
+    proxy: &Proxy,
+    head: &RequestHeader,
+    ctx: &Context,
+    route: &Route,
+) -> Result<(), Box<Refusal>> {
+    for path in proxy.paths.readings(head.uri.path()) {
+        if !is_same(head, &path, ctx, route) {
+            proxy.telemetry.count_rule(Rule::PathSeparator);
+            return Err(refusal(Rule::PathSeparator));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a request with another path would go by this route to the same API.
+fn is_same(head: &RequestHeader, path: &str, ctx: &Context, route: &Route) -> bool {
+    let query = head.uri.query().map(|query| format!("?{query}"));
+    let Ok(uri) = format!("{path}{}", query.unwrap_or_default()).parse() else {
+        return false;
+    };
+    let mut other = head.as_owned_parts();
+    other.uri = uri;
+    let (routes, client) = (&ctx.generation.routes, ctx.exchange.client());
+    let found = match routes.find(&other, client) {
+        Found::Route(found) => Some(found),
+        Found::NeedsModel if ctx.exchange.facts().is_some() => {
+            routes.find_with_model(&other, client, ctx.exchange.model())
+        }
+        Found::NeedsModel | Found::None => None,
+    };
+    let is_same_route = found.is_some_and(|found| found.index() == route.index());
+    is_same_route && Dialect::of(path) == ctx.exchange.dialect()
 }
 
 /// The rules of HTTP/1 that apply (RFC 9113 section 8.3). Fields that frame or that belong to

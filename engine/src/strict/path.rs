@@ -5,6 +5,12 @@ use std::borrow::Cow;
 
 use super::rule::Rule;
 
+/// Separators as they are escaped in a normal path.
+const SEPARATORS: [&str; 2] = ["%2F", "%5C"];
+
+/// Which of them a server may take for separators.
+const READINGS: [&[&str]; 3] = [&SEPARATORS, &["%2F"], &["%5C"]];
+
 /// What becomes of an escaped slash or backslash, `%2F` and `%5C`: to one server it
 /// separates segments, to another it is part of one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +22,8 @@ pub enum Escaped {
     Unescape,
     /// It is passed on as part of a segment, in which it cannot hide another one.
     Keep,
+    /// The same, where whoever routes finds that it makes no [difference](Paths::readings).
+    KeepIfSame,
 }
 
 /// How paths are normalised.
@@ -51,6 +59,26 @@ impl Paths {
         }
         let unescaped = self.unescape(path)?;
         self.resolve(&unescaped).map(Cow::Owned)
+    }
+
+    /// The other readings of a path that is normal, with slashes for escaped separators that are
+    /// kept on condition: for those of one kind, and for all.
+    pub fn readings<'p>(&self, path: &'p str) -> impl Iterator<Item = String> + use<'p> {
+        let is_open = self.escaped == Escaped::KeepIfSame && path.contains('%');
+        let merge_slashes = self.merge_slashes;
+        let has = move |escape: &&str| path.contains(*escape);
+        let readings = READINGS.iter().filter(move |escapes| {
+            // Of both only where there are both.
+            is_open && escapes.iter().all(has)
+        });
+        readings.map(move |escapes| {
+            let separate = |path: String, escape: &&str| path.replace(*escape, "/");
+            let path = escapes.iter().fold(path.to_owned(), separate);
+            match merge_slashes {
+                true => merged(&path),
+                false => path,
+            }
+        })
     }
 
     fn unescape(&self, path: &str) -> Result<String, Rule> {
@@ -148,6 +176,16 @@ fn needs_work(path: &[u8], merge_slashes: bool) -> bool {
     false
 }
 
+fn merged(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for next in path.chars() {
+        if next != '/' || !out.ends_with('/') {
+            out.push(next);
+        }
+    }
+    out
+}
+
 fn byte(digits: &str) -> Option<u8> {
     // `from_str_radix` would take a sign.
     let is_hexadecimal = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
@@ -172,7 +210,7 @@ fn is_overlong(before: u8, byte: u8) -> bool {
 fn hides_dots(segment: &str) -> bool {
     let mut rest = segment;
     loop {
-        let end = ["%2F", "%5C"].iter().filter_map(|escape| rest.find(escape));
+        let end = SEPARATORS.iter().filter_map(|escape| rest.find(escape));
         let end = end.min().unwrap_or(rest.len());
         let part = rest.get(..end).unwrap_or_default();
         let bare = part.split_once(';').map_or(part, |(name, _)| name);

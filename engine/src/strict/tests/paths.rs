@@ -78,10 +78,30 @@ fn escaped_separators_are_what_the_configuration_says() {
     assert_eq!(with(Escaped::Refuse, slashes), Err(Rule::PathSeparator));
     assert_eq!(with(Escaped::Unescape, slashes).as_deref(), Ok("/a/b/c"));
     assert_eq!(with(Escaped::Keep, slashes).as_deref(), Ok("/a%2Fb%5Cc"));
+    assert_eq!(
+        with(Escaped::KeepIfSame, slashes).as_deref(),
+        Ok("/a%2Fb%5Cc")
+    );
+    let paths = Paths {
+        escaped: Escaped::KeepIfSame,
+        ..Paths::default()
+    };
+    for (path, readings) in [
+        ("/a/b%252F", &[][..]),
+        ("/a%2Fb%2Fc", &["/a/b/c"]),
+        ("/a/%2Fb", &["/a/b"]),
+        ("/a%2Fb%5Cc", &["/a/b/c", "/a/b%5Cc", "/a%2Fb/c"]),
+    ] {
+        let found: Vec<_> = paths.readings(path).collect();
+        assert_eq!(found, readings, "{path}");
+    }
+    assert_eq!(Paths::default().readings(slashes).next(), None);
     let above = "/a/b%2f..%2f..%2fc";
     assert_eq!(with(Escaped::Unescape, above).as_deref(), Ok("/c"));
     for hidden in ["/a/..%2fb", "/a/b%2f..", "/a/b%5c.%2fc", "/a%2F..;%2Fb"] {
-        assert_eq!(with(Escaped::Keep, hidden), Err(Rule::PathDots), "{hidden}");
+        for escaped in [Escaped::Keep, Escaped::KeepIfSame] {
+            assert_eq!(with(escaped, hidden), Err(Rule::PathDots), "{hidden}");
+        }
     }
 }
 
@@ -114,7 +134,12 @@ fn normalising_twice_changes_nothing_more() {
             path.push_str(random.pick(PIECES));
         }
         for merge_slashes in [true, false] {
-            for escaped in [Escaped::Refuse, Escaped::Unescape, Escaped::Keep] {
+            for escaped in [
+                Escaped::Refuse,
+                Escaped::Unescape,
+                Escaped::Keep,
+                Escaped::KeepIfSame,
+            ] {
                 let paths = Paths {
                     merge_slashes,
                     escaped,
