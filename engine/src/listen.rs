@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that may wait for each socket to accept them.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: u32 = 4096;
 
 /// The sockets of one listener of the configuration, one for each worker.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     // Accepted connections inherit it.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;
     Ok(socket.into())
 }
 

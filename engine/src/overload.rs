@@ -65,6 +65,9 @@ pub struct Overload {
     counts: Counts,
     /// Requests that may be under way.
     requests_max: AtomicU32,
+    /// Requests that were under way at the last look. One that has ended since may have left
+    /// its connection to the upstream open.
+    requests_seen: AtomicU32,
     /// Connections and requests that there may be together for another request to find a
     /// descriptor.
     request_room: AtomicI64,
@@ -107,6 +110,14 @@ impl UnderWay {
     fn descriptors(self) -> i64 {
         i64::from(self.connections) + i64::from(self.requests)
     }
+
+    /// What there is at the least now and then.
+    fn least(self, other: UnderWay) -> UnderWay {
+        UnderWay {
+            connections: self.connections.min(other.connections),
+            requests: self.requests.min(other.requests),
+        }
+    }
 }
 
 /// A connection that counts for as long as this lives.
@@ -142,6 +153,7 @@ impl Overload {
         Overload {
             counts: Counts(AtomicU64::new(0)),
             requests_max: AtomicU32::new(u32::MAX),
+            requests_seen: AtomicU32::new(0),
             request_room: AtomicI64::new(room(limit, written.shed_at, 0)),
             connection_room: AtomicI64::new(room(limit, written.pause_at, 0)),
             level_now: AtomicU8::new(Level::Calm as u8),
@@ -182,7 +194,7 @@ impl Overload {
     /// Whether one more connection may be accepted, with a descriptor left for its upstream.
     pub fn accepts(&self) -> bool {
         let now = self.under_way();
-        let is_short = now.descriptors() + 2 > self.connection_room.load(Ordering::Relaxed);
+        let is_short = self.taken(now) + 2 > self.connection_room.load(Ordering::Relaxed);
         let is_full = self.closes_connections() && now.connections >= ALWAYS_ACCEPTED;
         !is_short && !is_full
     }
@@ -212,11 +224,18 @@ impl Overload {
         Ok(admitted)
     }
 
+    /// Descriptors that are taken, as far as is known between two looks.
+    fn taken(&self, now: UnderWay) -> i64 {
+        let requests = self.requests_seen.load(Ordering::Relaxed);
+        let requests = now.requests.max(requests);
+        UnderWay { requests, ..now }.descriptors()
+    }
+
     fn has_room(&self, before: UnderWay) -> Result<(), Shed> {
         if before.requests >= self.requests_max.load(Ordering::Relaxed) {
             return Err(Shed::Memory);
         }
-        if before.descriptors() >= self.request_room.load(Ordering::Relaxed) {
+        if self.taken(before) >= self.request_room.load(Ordering::Relaxed) {
             return Err(Shed::Descriptors);
         }
         Ok(())

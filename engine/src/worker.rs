@@ -16,6 +16,7 @@ use tracing::warn;
 use crate::edge::{self, Bound, Engine, Place, Terms};
 use crate::handout;
 use crate::handover::{Connector, Handover};
+use crate::listen::BACKLOG;
 use crate::live::Live;
 use crate::proxy::Proxy;
 use crate::strict::Limits;
@@ -28,14 +29,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is looked whether connections can be accepted again.
 const ROOM_PAUSE: Duration = Duration::from_millis(10);
 
-/// Of how many descriptors one may be a connection that the ring accepts ahead.
-const AHEAD_PART: u64 = 32;
-
 /// Of how many descriptors one may be an idle connection to an upstream.
-const IDLE_PART: u64 = 4;
+const IDLE_PART: u64 = 8;
 
-/// Connections that the ring accepts ahead at most.
-const ACCEPTED_MAX: usize = 256;
+/// Connections that the ring accepts ahead.
+const AHEAD: usize = 256;
+
+/// Of how many descriptors one may be a connection in the kernel's queues, if the ring is to
+/// accept ahead: it may find all of them accepted at once.
+const QUEUED_PART: u64 = 8;
 
 /// How far a worker has come in ending. Each step implies those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,8 +180,17 @@ fn ring_options(common: &Common) -> penstock_uring::Options {
             Batching::Auto => penstock_uring::Batching::Measured,
             Batching::Always => penstock_uring::Batching::Always,
         },
-        accepted_max: part(common, AHEAD_PART, ACCEPTED_MAX),
+        accepted_max: ahead(common),
         ..penstock_uring::Options::default()
+    }
+}
+
+/// Connections that the ring accepts ahead; one if there are few descriptors.
+fn ahead(common: &Common) -> usize {
+    let share = part(common, QUEUED_PART, usize::MAX);
+    match share >= BACKLOG as usize {
+        true => AHEAD,
+        false => 1,
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Overload {
     pub memory: Option<Size>,
     /// Descriptors that the process may have open, 64 to 1000000000, if that is less than
     /// what the system allows. A request that is sent on needs two: its client's and its
-    /// upstream's. Idle connections to upstreams get at most a quarter. Default: what the
+    /// upstream's. Idle connections to upstreams get at most an eighth. Default: what the
     /// system allows; the binary raises its soft limit to the hard one when it starts.
     #[serde(
         deserialize_with = "field::optional_within::<_, _, 64, 1_000_000_000>",

@@ -15,6 +15,18 @@ pub(super) struct Memory {
     page_size: u64,
 }
 
+/// What is taken, in bytes.
+struct Taken {
+    /// Of the address space.
+    size: u64,
+    /// Of memory.
+    resident: u64,
+    /// Of the address space, for data and stacks.
+    data: u64,
+    /// Of memory, without files.
+    resident_data: u64,
+}
+
 impl Memory {
     /// With this limit, else the least that the system has. None if there is none, or if the
     /// system does not tell what is taken.
@@ -26,10 +38,10 @@ impl Memory {
             pages,
             page_size,
         };
-        let [size, resident] = memory.read().ok()?;
+        let begins = memory.read().ok()?;
         memory.limit = match limit {
             Some(limit) => limit,
-            None => limits(size, resident).into_iter().flatten().min()?,
+            None => limits(&begins).into_iter().flatten().min()?,
         };
         Some(memory)
     }
@@ -40,35 +52,42 @@ impl Memory {
 
     /// Bytes that are resident now; none if that cannot be found out.
     pub(super) fn resident(&self) -> Option<u64> {
-        self.read().ok().map(|[_, resident]| resident)
+        self.read().ok().map(|taken| taken.resident)
     }
 
-    /// The size of the address space and of what is resident of it.
-    fn read(&self) -> io::Result<[u64; 2]> {
+    fn read(&self) -> io::Result<Taken> {
         let mut room = [0; 128];
         let len = self.pages.read_at(&mut room, 0)?;
         let text = room.get(..len).unwrap_or_default();
         let parsed = std::str::from_utf8(text).ok().and_then(parse);
-        let pages = parsed.ok_or(io::ErrorKind::InvalidData)?;
-        Ok(pages.map(|pages| pages.saturating_mul(self.page_size)))
+        let [size, resident, shared, _, _, data] = parsed.ok_or(io::ErrorKind::InvalidData)?;
+        let bytes = |pages: u64| pages.saturating_mul(self.page_size);
+        Ok(Taken {
+            size: bytes(size),
+            resident: bytes(resident),
+            data: bytes(data),
+            resident_data: bytes(resident.saturating_sub(shared)),
+        })
     }
 }
 
-/// The first two numbers of proc_pid_statm(5).
-fn parse(text: &str) -> Option<[u64; 2]> {
-    let mut numbers = text.split_whitespace().map(str::parse);
-    Some([numbers.next()?.ok()?, numbers.next()?.ok()?])
+/// The numbers of proc_pid_statm(5) but for the last.
+fn parse(text: &str) -> Option<[u64; 6]> {
+    let numbers = text.split_whitespace().map(str::parse);
+    let numbers: Vec<u64> = numbers.take(6).collect::<Result<_, _>>().ok()?;
+    numbers.try_into().ok()
 }
 
 /// All that bounds what may be resident, for a process that begins with so much.
-fn limits(size: u64, resident: u64) -> [Option<u64>; 4] {
-    let aside = size.saturating_sub(resident);
-    // What is in the address space without being resident cannot become so: code that is
-    // never run, and stacks. What is left of the limit of data is less by much of that.
-    let of = |resource| Some(getrlimit(resource).current?.saturating_sub(aside).max(1));
+fn limits(begins: &Taken) -> [Option<u64>; 4] {
+    // What counts without being resident, stacks above all, is not there to be had.
+    let of = |resource, counted: u64, resident| {
+        let aside = counted.saturating_sub(resident);
+        Some(getrlimit(resource).current?.saturating_sub(aside).max(1))
+    };
     [
-        of(Resource::As),
-        getrlimit(Resource::Data).current,
+        of(Resource::As, begins.size, begins.resident),
+        of(Resource::Data, begins.data, begins.resident_data),
         of_cgroups(Path::new("/proc/self/cgroup"), Path::new("/sys/fs/cgroup")),
         of_machine(),
     ]
@@ -127,8 +146,9 @@ mod tests {
         assert_eq!(memory.limit(), 1 << 30);
         let resident = memory.resident().unwrap();
         assert!(resident > 1 << 20, "{resident}");
-        assert_eq!(parse("12 3 4 5"), Some([12, 3]));
-        assert_eq!(parse("12"), None);
+        assert_eq!(parse("12 3 4 5 0 7 0\n"), Some([12, 3, 4, 5, 0, 7]));
+        assert_eq!(parse("12 3 x 5 0 7 0\n"), None);
+        assert_eq!(parse("12 3 4"), None);
         assert_eq!(parse(""), None);
     }
 

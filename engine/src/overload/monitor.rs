@@ -117,19 +117,23 @@ impl Default for Monitor {
 impl Monitor {
     /// Looks once, and publishes what follows.
     fn look(&mut self, overload: &Overload) -> Seen {
-        // Before the descriptors are counted: what comes in between is counted twice then,
-        // and not left out.
-        let under_way = overload.under_way();
+        let before = overload.under_way();
         let open = overload.descriptors.as_ref().and_then(Descriptors::open);
+        let under_way = overload.under_way();
         let descriptors = open.zip(overload.descriptors_max());
         // What nobody can tell is not short: a proxy that cannot look is not to stay shut.
         self.descriptors = self.descriptors.next(descriptors, overload);
-        let others =
-            open.map(|open| i64::try_from(open).unwrap_or(i64::MAX) - under_way.descriptors());
+        // What has come or gone in between is counted twice, and not left out.
+        let ours = before.least(under_way).descriptors();
+        let others = open.map(|open| i64::try_from(open).unwrap_or(i64::MAX) - ours);
         let limit = others.and(overload.descriptors_max());
         let others = others.unwrap_or_default();
         let request_room = room(limit, overload.shed_at, others);
         let connection_room = room(limit, overload.pause_at, others);
+        let requests_seen = under_way.requests;
+        overload
+            .requests_seen
+            .store(requests_seen, Ordering::Relaxed);
         overload.request_room.store(request_room, Ordering::Relaxed);
         overload
             .connection_room

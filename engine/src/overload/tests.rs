@@ -30,7 +30,13 @@ fn a_request_needs_a_descriptor_besides_its_client_s() {
         "who was refused does not count"
     );
     requests.pop();
-    overload.admit().expect("one has ended");
+    drop(overload.admit().expect("one has ended"));
+    overload.requests_seen.store(50, Ordering::Relaxed);
+    assert_eq!(
+        overload.look(),
+        Err(Shed::Descriptors),
+        "its connection to the upstream may be open still"
+    );
     drop((connections, requests));
     assert_eq!(overload.under_way(), UnderWay::default());
 }

@@ -23,7 +23,9 @@ pub struct Options {
     /// Default: 30 s.
     pub linger: Duration,
     /// Accepted connections that wait for [`TcpListener::accept`](crate::TcpListener::accept)
-    /// before the ring accepts no more. Default: 256.
+    /// before the ring accepts no more. Before it sees that, the kernel may have taken all
+    /// that were in its queue; with 1 it is asked for each by itself, and takes one.
+    /// Default: 256.
     pub accepted_max: usize,
     /// Which operations go through the ring. Default: [`Batching::Measured`].
     pub batching: Batching,

@@ -6,6 +6,7 @@
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr::null_mut;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -228,6 +229,7 @@ impl Driver {
 
     /// The next accepted connection. An error is told once; the call after it tries again.
     pub(crate) fn poll_accept(&mut self, key: Key, cx: &Context<'_>) -> Poll<io::Result<OwnedFd>> {
+        let one_by_one = self.options.accepted_max == 1;
         let Some(listening) = self.slots.listening(key) else {
             return Poll::Ready(Err(gone()));
         };
@@ -241,9 +243,15 @@ impl Driver {
         // While a cancellation is under way, its end wakes this task, which asks again.
         if !listening.accepting {
             listening.accepting = true;
-            let entry = opcode::AcceptMulti::new(Fd(listening.fd.as_raw_fd()))
-                .flags(libc::SOCK_CLOEXEC)
-                .build();
+            let fd = Fd(listening.fd.as_raw_fd());
+            let entry = match one_by_one {
+                true => opcode::Accept::new(fd, null_mut(), null_mut())
+                    .flags(libc::SOCK_CLOEXEC)
+                    .build(),
+                false => opcode::AcceptMulti::new(fd)
+                    .flags(libc::SOCK_CLOEXEC)
+                    .build(),
+            };
             self.queue(entry.user_data(pack(Op::Accept, key)));
         }
         Poll::Pending
