@@ -124,16 +124,19 @@ class Proxy:
 
     def memory(self):
         """Bytes that the process has in use, when nothing runs on an old generation any more:
-        the least over a while, since what was freed, by asking for the metrics too, goes
-        back to the kernel some time later."""
+        the least over a while, since what was freed goes back to the kernel when a thread
+        of the allocator ends, and by no clock. The one that compares the files on disk does
+        so after ten idle seconds, and with it goes the text of the metrics that were asked
+        for before."""
         deadline = time.monotonic() + WAIT_SECONDS
         # The one that serves, and the one before, which is kept for a rollback.
         while self.metric("penstock_generations_alive") > 2:
             if time.monotonic() > deadline:
                 raise Harm(f"old generations are still alive after {WAIT_SECONDS} s")
             time.sleep(0.5)
+        self.admin("GET", "/generations")
         samples = []
-        for _ in range(50):
+        for _ in range(140):
             samples.append(resident(self.process.pid, "RssAnon"))
             time.sleep(0.1)
         return min(samples)
