@@ -375,6 +375,10 @@ impl FromStr for RequestPath {
 /// The spelling in which the path of a request is matched (RFC 3986 section 6.2.2); several
 /// slashes stay, which are one or not as `server.paths` says.
 fn spelling(path: &str) -> Option<String> {
+    // Without an escape and a segment that begins with a dot it is in that spelling.
+    if !path.contains('%') && !path.contains("/.") {
+        return Some(path.to_owned());
+    }
     let mut unescaped = String::with_capacity(path.len());
     let mut parts = path.split('%');
     unescaped.push_str(parts.next()?);

@@ -12,7 +12,7 @@ use crate::field;
 use crate::plugin::KeySource;
 use crate::unit::{Count, Glob, Identifier, KeyHash, Line, Name, Timestamp};
 
-pub use crate::located::{parse_keys as parse, parse_keys_for as parse_for};
+pub use crate::located::{parse_keys as parse, parse_keys_each as parse_each};
 pub use crate::schema::keys_schema as schema;
 
 /// The keys of a file, in its order.

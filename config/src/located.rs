@@ -14,7 +14,7 @@ mod keys;
 mod rules;
 mod tree;
 
-pub use keys::{parse_keys, parse_keys_for};
+pub use keys::{parse_keys, parse_keys_each};
 
 use crate::{Config, Plugin, Report, Route, Server, Upstream};
 use found::Found;

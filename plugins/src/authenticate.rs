@@ -32,7 +32,7 @@ use crate::jwt::Verifier;
 use crate::refusal::Refusal;
 use crate::role::{Authenticator, BodyFilter, RequestFilter, Verdict};
 use crate::shared::Shared;
-use keyring::{Keyring, Twice};
+use keyring::{Entry, Keyring, Twice};
 
 pub use credential::is_presentable;
 pub use keyring::{KEY_BYTES_MAX, hash};
@@ -94,12 +94,12 @@ fn read_keys(
             let bytes = materials.file(path)?;
             let text = std::str::from_utf8(&bytes)
                 .map_err(|_| PluginError::Unfit(format!("{} is not UTF-8 text", path.display())))?;
-            penstock_config::keys::parse_for(text, limits)
+            penstock_config::keys::parse_each(text, Some(limits), Entry::new)
                 .map_err(|report| PluginError::file(path.clone(), &report))?
         }
         None => Default::default(),
     };
-    Keyring::new(file.as_slice(), &source.inline).map_err(|Twice(id)| {
+    Keyring::new(file, &source.inline).map_err(|Twice(id)| {
         PluginError::Unfit(format!(
             "the key `{id}` stands in the file of keys and under `inline`"
         ))

@@ -125,13 +125,13 @@ impl<'t> Error<'t> {
             node: root,
         });
         if let Some(secret) = self.secret {
-            found.mask(secret.bytes.clone());
+            found.mask(secret.bytes());
         }
         if let Cause::UnknownKey { key: name, .. } | Cause::UnknownChoice { name, .. } =
             &mut self.cause
             && looks_like_a_key(name)
         {
-            found.mask(mark.byte..mark.byte + name.len() + QUOTES);
+            found.mask(mark.byte()..mark.byte() + name.len() + QUOTES);
             KEY_ITSELF.clone_into(name);
         }
         let follows = match &self.cause {
@@ -148,7 +148,7 @@ impl<'t> Error<'t> {
         };
         if matches!(self.cause, Cause::UnknownKey { .. }) {
             // What was meant is unknown, so it may have been a secret.
-            found.mask(node.bytes.clone());
+            found.mask(node.bytes());
         }
         node.drop_out();
         if !follows {

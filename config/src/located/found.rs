@@ -28,10 +28,9 @@ impl Found {
 
     pub(super) fn at(&mut self, mark: Mark, message: impl Into<String>, hint: Option<String>) {
         if !self.is_full() {
-            let Mark { line, column, .. } = mark;
             self.mistakes.push(Mistake {
-                line,
-                column,
+                line: mark.line(),
+                column: mark.column(),
                 message: message.into(),
                 hint,
             });

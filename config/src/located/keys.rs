@@ -35,60 +35,78 @@ const KEY_BYTES_MIN: usize = 100;
 ///
 /// Every mistake in the text, up to 100 of them, as with [`parse`](crate::parse).
 pub fn parse_keys(text: &str) -> Result<Keys, Report> {
-    parse(text, None)
+    parse(text, None, |key| key).map(Keys::new)
 }
 
-/// The same for a configuration with these limits: a key that has a number of its own for
+/// What is made of each key of a file, in the file's order. A long list is read in parts,
+/// by a thread each, where that is made at once, so that there is never a list of the keys
+/// themselves.
+///
+/// With the names of a configuration's `limits`, a key that has a number of its own for
 /// another one is a mistake too.
 ///
 /// # Errors
 ///
 /// As for [`parse_keys`].
-pub fn parse_keys_for(text: &str, limits: &BTreeSet<Name>) -> Result<Keys, Report> {
-    let limits = rules::limits_named(limits.iter().map(Name::as_str));
-    parse(text, Some(&limits))
+pub fn parse_keys_each<T: Send>(
+    text: &str,
+    limits: Option<&BTreeSet<Name>>,
+    make: impl Fn(Key) -> T + Sync,
+) -> Result<Vec<T>, Report> {
+    let limits = limits.map(|names| rules::limits_named(names.iter().map(Name::as_str)));
+    parse(text, limits.as_ref(), make)
 }
 
-fn parse(text: &str, limits: Option<&rules::Names<'_>>) -> Result<Keys, Report> {
+fn parse<T: Send>(
+    text: &str,
+    limits: Option<&rules::Names<'_>>,
+    make: impl Fn(Key) -> T + Sync,
+) -> Result<Vec<T>, Report> {
     let parts = (text.len() / PART_BYTES_MIN).clamp(1, PARTS_MAX);
-    if let Some(keys) = read_plain(text, limits, parts) {
-        return Ok(Keys::new(keys));
+    if let Some(made) = read_plain(text, limits, parts, &make) {
+        return Ok(made);
     }
     let mut found = Found::default();
     let keys = read(text, limits, &mut found);
     if found.is_empty() {
-        Ok(Keys::new(keys))
+        Ok(keys.into_iter().map(make).collect())
     } else {
         Err(found.into_report())
     }
 }
 
-/// The keys of a text without a mistake in it that is written as most are: nothing is
-/// kept of where they stand, and a long list is read in parts, by a thread each. None if
-/// there is anything to be said about the text, which is for [`read`] to say.
-fn read_plain(text: &str, limits: Option<&rules::Names<'_>>, parts: usize) -> Option<Vec<Key>> {
+/// What is made of the keys of a text without a mistake in it that is written as most are:
+/// nothing is kept of where they stand, and a long list is read in parts, by a thread each.
+/// None if there is anything to be said about the text, which is for [`read`] to say.
+fn read_plain<T: Send>(
+    text: &str,
+    limits: Option<&rules::Names<'_>>,
+    parts: usize,
+    make: &(impl Fn(Key) -> T + Sync),
+) -> Option<Vec<T>> {
     if text.len() > TEXT_BYTES_MAX {
         return None;
     }
     let mut parts = tree::parts(text, parts).into_iter();
-    let (keys, nodes) = thread::scope(|scope| {
+    let (made, distinct, nodes) = thread::scope(|scope| {
         let first = parts.next()?;
         let spawn = |part| {
-            let read = move || read_part(part, most_in(part));
+            let read = move || read_part(part, most_in(part), limits, make);
             thread::Builder::new().spawn_scoped(scope, read)
         };
         let others: Vec<_> = parts.map(spawn).collect::<Result<_, _>>().ok()?;
-        // With room for the others' keys: to grow would move what is there.
-        let (mut keys, mut nodes) = read_part(first, most_in(text))?;
+        // With room for what the others make: to grow would move what is there.
+        let (mut made, mut distinct, mut nodes) = read_part(first, most_in(text), limits, make)?;
         for other in others {
-            let (more, count) = other.join().ok()??;
-            keys.extend(more);
+            let (more, theirs, count) = other.join().ok()??;
+            made.extend(more);
+            distinct.extend(theirs);
             nodes += count;
         }
-        Some((keys, nodes))
+        Some((made, distinct, nodes))
     })?;
-    let is_bounded = (1..=KEYS_MAX).contains(&keys.len()) && nodes < NODES_MAX;
-    (is_bounded && rules::keys_hold(&keys, limits)).then_some(keys)
+    let is_bounded = (1..=KEYS_MAX).contains(&made.len()) && nodes < NODES_MAX;
+    (is_bounded && distinct.holds()).then_some(made)
 }
 
 /// About the most keys that a text can hold.
@@ -96,15 +114,26 @@ fn most_in(text: &str) -> usize {
     text.len() / KEY_BYTES_MIN
 }
 
-/// The keys of a part, with room for so many, and how many values it holds.
-fn read_part(text: &str, room: usize) -> Option<(Vec<Key>, usize)> {
-    let mut keys = Vec::with_capacity(room);
+/// What is made of the keys of a part, with room for so many; what must differ among all
+/// keys; and how many values the part holds.
+fn read_part<T>(
+    text: &str,
+    room: usize,
+    limits: Option<&rules::Names<'_>>,
+    make: &impl Fn(Key) -> T,
+) -> Option<(Vec<T>, rules::Distinct, usize)> {
+    let mut made = Vec::with_capacity(room);
+    let mut distinct = rules::Distinct::with_capacity(room);
     let nodes = tree::elements(text, |node| {
         let Listed(key) = decode::whole(node)?;
-        keys.push(key);
+        if !rules::key_holds(&key, limits) {
+            return None;
+        }
+        distinct.add(&key);
+        made.push(make(key));
         Some(())
     })?;
-    Some((keys, nodes))
+    Some((made, distinct, nodes))
 }
 
 fn read(text: &str, limits: Option<&rules::Names<'_>>, found: &mut Found) -> Vec<Key> {
@@ -123,7 +152,7 @@ fn read(text: &str, limits: Option<&rules::Names<'_>>, found: &mut Found) -> Vec
     };
     if !matches!(root.content, Content::Sequence(_)) {
         // What stands there instead may be a key.
-        found.mask(root.bytes.clone());
+        found.mask(root.bytes());
         let message = "expected a list of keys, each after a `- `";
         found.at(root.mark, message, None);
         return Vec::new();

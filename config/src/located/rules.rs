@@ -12,7 +12,7 @@ mod route;
 mod server;
 mod upstream;
 
-pub(super) use authentication::{keys, keys_hold};
+pub(super) use authentication::{Distinct, key_holds, keys};
 pub(super) use limits::named as limits_named;
 pub(super) use names::Names;
 
@@ -79,7 +79,7 @@ impl<T: Eq + Hash> Unique<T> {
         match self.lines.entry(value) {
             std::collections::hash_map::Entry::Occupied(first) => Some(*first.get()),
             std::collections::hash_map::Entry::Vacant(free) => {
-                free.insert(mark.line);
+                free.insert(mark.line());
                 None
             }
         }

@@ -12,25 +12,50 @@ pub(super) use plain::{elements, parts};
 
 use super::found::Found;
 
-/// A place in the text.
+/// A place in the text. A tree of many thousand values is made at each reload and each has
+/// several places, which are small therefore: no text is so long that one does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
+    line: u32,
+    column: u32,
+    byte: u32,
+}
+
+impl Mark {
+    /// A place by its line and its column, which count from 1, and its byte, which counts
+    /// from 0.
+    pub(super) fn new(line: usize, column: usize, byte: usize) -> Self {
+        Self {
+            line: small(line),
+            column: small(column),
+            byte: small(byte),
+        }
+    }
+
     /// From 1.
-    pub(super) line: usize,
+    pub(super) fn line(self) -> usize {
+        self.line as usize
+    }
+
     /// In characters, from 1.
-    pub(super) column: usize,
+    pub(super) fn column(self) -> usize {
+        self.column as usize
+    }
+
     /// From 0.
-    pub(super) byte: usize,
+    pub(super) fn byte(self) -> usize {
+        self.byte as usize
+    }
 }
 
 impl Default for Mark {
     fn default() -> Self {
-        Self {
-            line: 1,
-            column: 1,
-            byte: 0,
-        }
+        Self::new(1, 1, 0)
     }
+}
+
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// A key that merges another mapping in, in YAML 1.1.
@@ -50,7 +75,7 @@ pub(super) struct Node<'t> {
     /// Where the value is announced: its key, else the value itself.
     pub(super) heading: Mark,
     /// The value in the text, in bytes.
-    pub(super) bytes: Range<usize>,
+    bytes: Range<u32>,
     pub(super) content: Content<'t>,
     /// Set when the value was found to be wrong: it is then as good as absent, and
     /// what follows from its absence is nobody's mistake. A cell, because decoding
@@ -78,6 +103,22 @@ pub(super) fn build<'t>(text: &'t str, found: &mut Found) -> Result<Option<Node<
 }
 
 impl<'t> Node<'t> {
+    /// What stands from a mark up to a byte of the text.
+    fn new(mark: Mark, end: usize, content: Content<'t>) -> Self {
+        Self {
+            mark,
+            heading: mark,
+            bytes: mark.byte..small(end),
+            content,
+            dropped: Cell::new(false),
+        }
+    }
+
+    /// The value in the text, in bytes.
+    pub(super) fn bytes(&self) -> Range<usize> {
+        self.bytes.start as usize..self.bytes.end as usize
+    }
+
     pub(super) fn is_dropped(&self) -> bool {
         self.dropped.get()
     }

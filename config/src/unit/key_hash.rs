@@ -33,18 +33,19 @@ impl KeyHash {
     /// The hash's first 48 bits in hexadecimal: enough to tell keys apart by, and
     /// public.
     pub fn short(&self) -> String {
-        hex(&self.prefix())
-    }
-
-    /// The bytes that [`short`](Self::short) shows.
-    pub(crate) fn prefix(&self) -> [u8; 6] {
         let [a, b, c, d, e, f, ..] = self.0;
-        [a, b, c, d, e, f]
+        hex(&[a, b, c, d, e, f])
     }
 
-    /// Whether these are as many digits as [`short`](Self::short) has, and of which bytes.
-    pub(crate) fn parse_prefix(digits: &str) -> Option<[u8; 6]> {
-        parse_hex(digits.as_bytes())
+    /// The number that [`short`](Self::short) shows.
+    pub(crate) fn prefix(&self) -> u64 {
+        let [a, b, c, d, e, f, ..] = self.0;
+        prefix_of([a, b, c, d, e, f])
+    }
+
+    /// Whether these are as many digits as [`short`](Self::short) has, and of which number.
+    pub(crate) fn parse_prefix(digits: &str) -> Option<u64> {
+        parse_hex(digits.as_bytes()).map(prefix_of)
     }
 }
 
@@ -62,6 +63,10 @@ impl FromStr for KeyHash {
             )),
         }
     }
+}
+
+fn prefix_of([a, b, c, d, e, f]: [u8; 6]) -> u64 {
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
 }
 
 fn parse_hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {

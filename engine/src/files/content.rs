@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
+use penstock_config::keys::{self, Key};
 use ring::digest::{SHA256, digest};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -141,15 +142,13 @@ fn key_set(bytes: &[u8]) -> BTreeMap<String, Digest> {
 
 /// The keys of a file of API keys, by their public names.
 fn api_keys(bytes: &[u8]) -> BTreeMap<String, Digest> {
-    let keys = str::from_utf8(bytes).ok().map(penstock_config::keys::parse);
-    let Some(Ok(keys)) = keys else {
-        return BTreeMap::new();
-    };
-    let named = keys.as_slice().iter().filter_map(|key| {
-        let digest = sha256(&serde_json::to_vec(key).ok()?);
+    let part = |key: Key| {
+        let digest = sha256(&serde_json::to_vec(&key).ok()?);
         Some((format!("key `{}`", key.public_id()), digest))
-    });
-    named.collect()
+    };
+    let text = str::from_utf8(bytes).ok();
+    let parts = text.and_then(|text| keys::parse_each(text, None, part).ok());
+    parts.into_iter().flatten().flatten().collect()
 }
 
 /// A name from a file, short and with nothing that a terminal obeys.

@@ -3,22 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use penstock_config::keys::Key;
-use penstock_config::unit::{Identifier, KeyHash};
+use penstock_config::unit::KeyHash;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::identity::Identity;
-
-/// Fewest keys that a thread of its own is made for.
-const PART_MIN: usize = 1000;
-
-/// Most threads that take in keys. Where the proxy is busy, its reload gets on the faster
-/// for each.
-const PARTS_MAX: usize = 4;
 
 /// Longest key in bytes. Hashing takes time in proportion.
 pub const KEY_BYTES_MAX: usize = 1024;
@@ -42,7 +34,8 @@ pub(super) struct Keyring {
 /// By the hash's first 64 bits, the first entry that has them.
 type Places = HashMap<u64, usize, BuildHasherDefault<Uniform>>;
 
-struct Entry {
+/// What is kept of one key.
+pub(super) struct Entry {
     hash: KeyHash,
     not_before: Option<Duration>,
     expires: Option<Duration>,
@@ -63,9 +56,9 @@ pub(super) struct Twice(pub(super) Box<str>);
 
 impl Keyring {
     /// The keys of a file and others: neither holds one twice, but both may hold the same.
-    pub(super) fn new(file: &[Key], inline: &[Key]) -> Result<Self, Twice> {
-        let mut entries = entries(file);
-        let inline = inline.iter().map(Entry::new);
+    pub(super) fn new(file: Vec<Entry>, inline: &[Key]) -> Result<Self, Twice> {
+        let mut entries = file;
+        let inline = inline.iter().cloned().map(Entry::new);
         let inline: Vec<_> = inline.collect();
         let ids: HashSet<_> = inline.iter().map(Entry::id).collect();
         if !ids.is_empty()
@@ -122,46 +115,22 @@ impl Keyring {
     }
 }
 
-/// What is kept of the keys, in their order, by several threads if there are many.
-fn entries(keys: &[Key]) -> Vec<Entry> {
-    let part = keys.len().div_ceil(PARTS_MAX).max(PART_MIN);
-    let of = |keys: &[Key]| keys.iter().map(Entry::new).collect::<Vec<_>>();
-    let Some((first, others)) = keys.split_at_checked(part) else {
-        return of(keys);
-    };
-    thread::scope(|scope| {
-        let spawn = |part| {
-            let thread = thread::Builder::new().spawn_scoped(scope, move || of(part));
-            (part, thread)
-        };
-        let others: Vec<_> = others.chunks(part).map(spawn).collect();
-        let mut all = Vec::with_capacity(keys.len());
-        all.extend(of(first));
-        for (part, thread) in others {
-            // A thread that there was no room for is done without.
-            let done = thread.ok().and_then(|thread| thread.join().ok());
-            all.extend(done.unwrap_or_else(|| of(part)));
-        }
-        all
-    })
-}
-
 impl Entry {
-    fn new(key: &Key) -> Self {
-        let text = |text: &Identifier| Box::<str>::from(text.as_str());
-        let consumer = text(&key.consumer);
+    pub(super) fn new(key: Key) -> Self {
+        let public_id = key.public_id().into();
+        let consumer = Box::<str>::from(key.consumer);
         let metadata = key.metadata.iter();
         let metadata = metadata.map(|(name, text)| (name.as_str().into(), text.as_str().into()));
         let limits = key.limits.iter();
         let limits = limits.map(|(name, limit)| (name.as_str().into(), limit.get()));
-        let globs = |globs: &Option<Vec<_>>| Some(globs.as_ref()?.iter().cloned().collect());
+        let globs = |globs: Option<Vec<_>>| Some(globs?.into_iter().collect());
         let identity = Identity {
-            tenant: key.tenant.as_ref().map_or_else(|| consumer.clone(), text),
+            tenant: key.tenant.map_or_else(|| consumer.clone(), Box::from),
             consumer,
-            key: key.public_id().into(),
-            roles: key.roles.iter().map(text).collect(),
-            models: globs(&key.models),
-            routes: globs(&key.routes),
+            key: public_id,
+            roles: key.roles.into_iter().map(Box::from).collect(),
+            models: globs(key.models),
+            routes: globs(key.routes),
             limits: limits.collect(),
             metadata: metadata.collect(),
         };
@@ -230,10 +199,11 @@ mod tests {
     use super::*;
 
     fn keys(yaml: &str) -> Vec<Key> {
-        penstock_config::keys::parse(yaml)
-            .unwrap()
-            .as_slice()
-            .to_vec()
+        penstock_config::keys::parse_each(yaml, None, |key| key).unwrap()
+    }
+
+    fn entries(yaml: &str) -> Vec<Entry> {
+        penstock_config::keys::parse_each(yaml, None, Entry::new).unwrap()
     }
 
     fn entry(key: &str, rest: &str) -> String {
@@ -256,7 +226,7 @@ mod tests {
         let many: String = (0..1000)
             .map(|n| entry(&format!("key-{n}"), &format!("consumer: c{n}, tenant: t")))
             .collect();
-        let ring = Keyring::new(&keys(&many), &[]).unwrap();
+        let ring = Keyring::new(entries(&many), &[]).unwrap();
         for n in 0..1000 {
             let identity = ring.find(format!("key-{n}").as_bytes(), at(0)).unwrap();
             assert_eq!(&*identity.consumer, format!("c{n}"));
@@ -285,7 +255,7 @@ mod tests {
                 )
             };
             let text: String = last.into_iter().map(entry).collect();
-            Keyring::new(&keys(&text), &[]).unwrap()
+            Keyring::new(entries(&text), &[]).unwrap()
         };
         for order in [[0, 1, 2], [1, 0, 2], [3, 2, 0]] {
             let ring = ring(order);
@@ -300,7 +270,7 @@ mod tests {
             "k",
             "consumer: c, not_before: 1970-01-01T00:00:10Z, expires: 1970-01-01T00:00:20.5Z",
         );
-        let ring = Keyring::new(&keys(&text), &[]).unwrap();
+        let ring = Keyring::new(entries(&text), &[]).unwrap();
         let tick = Duration::from_nanos(1);
         for (now, fault) in [
             (at(0), Some(KeyFault::NotYetValid)),
@@ -318,7 +288,7 @@ mod tests {
     fn two_keys_of_one_consumer_are_a_rotation() {
         let text = entry("old", "consumer: c, expires: 1970-01-01T00:00:20Z")
             + &entry("new", "consumer: c, not_before: 1970-01-01T00:00:10Z");
-        let ring = Keyring::new(&keys(&text), &[]).unwrap();
+        let ring = Keyring::new(entries(&text), &[]).unwrap();
         let works = |key: &str, now| ring.find(key.as_bytes(), at(now)).is_ok();
         assert!(works("old", 5) && !works("new", 5));
         assert!(
@@ -329,23 +299,9 @@ mod tests {
     }
 
     #[test]
-    fn keys_stand_in_the_files_order_however_many_take_them_in() {
-        for count in [0, 1, PART_MIN, PART_MIN + 1, 5 * PART_MIN + 7] {
-            let text: String = (0..count)
-                .map(|n| entry(&format!("key-{n}"), &format!("consumer: c{n}")))
-                .collect();
-            let keys = if count == 0 { Vec::new() } else { keys(&text) };
-            let entries = entries(&keys);
-            assert_eq!(entries.len(), count);
-            let kept = entries.iter().map(|entry| entry.hash);
-            assert!(kept.eq(keys.iter().map(|key| key.hash)), "{count} keys");
-        }
-    }
-
-    #[test]
     fn keys_of_two_places_may_not_meet() {
         let (file, inline) = (entry("k", "consumer: a"), entry("k", "consumer: b"));
-        let both = |file: &str, inline: &str| Keyring::new(&keys(file), &keys(inline)).err();
+        let both = |file: &str, inline: &str| Keyring::new(entries(file), &keys(inline)).err();
         assert!(both(&file, &inline).is_some(), "one key of two consumers");
         let (file, inline) = (
             entry("k", "consumer: a, id: x"),

@@ -27,6 +27,12 @@ impl<'de, 't> SeqAccess<'de> for Items<'t> {
             None => Ok(None),
         }
     }
+
+    /// Those too that were dropped, which a file that is taken has none of. Without it a
+    /// list of routes is moved at each doubling of its room.
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.0.len())
+    }
 }
 
 /// The entries of a mapping.

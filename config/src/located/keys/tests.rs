@@ -18,7 +18,7 @@ const KEYS: &str = r#"# Who may ask.
 /// nothing to say about them.
 fn is_read_alike(text: &str, parts: usize) -> bool {
     let limits = rules::limits_named(["day"].into_iter());
-    let Some(keys) = read_plain(text, Some(&limits), parts) else {
+    let Some(keys) = read_plain(text, Some(&limits), parts, &|key| key) else {
         return false;
     };
     let mut found = Found::default();
@@ -32,6 +32,22 @@ fn is_read_alike(text: &str, parts: usize) -> bool {
 fn a_file_as_it_is_mostly_written_takes_the_short_way_in_any_number_of_parts() {
     for parts in 1..8 {
         assert!(is_read_alike(KEYS, parts), "{parts} parts");
+    }
+}
+
+#[test]
+fn what_is_made_of_keys_stands_in_the_files_order_however_many_read_it() {
+    let key = |n| {
+        format!(
+            "- {{ hash: \"sha256:{n:08x}{:056x}\", consumer: c-{n} }}\n",
+            7
+        )
+    };
+    for count in [1, 2, 1000, 10_000] {
+        let text: String = (0..count).map(key).collect();
+        let made = parse_keys_each(&text, None, |key| key.consumer.as_str().to_owned()).unwrap();
+        let expected: Vec<_> = (0..count).map(|n| format!("c-{n}")).collect();
+        assert!(made == expected, "{count} keys");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::located::found::Found;
 use crate::located::tree::Node;
 use crate::plugin::Authenticate;
 use crate::plugin::jwt::JwtIssuer;
-use crate::unit::{KeyHash, Name, shown};
+use crate::unit::{Identifier, KeyHash, Name, shown};
 use crate::{Config, Plugin, Route};
 
 pub(super) fn check(config: &Config, root: &Node<'_>, found: &mut Found) {
@@ -108,27 +108,61 @@ fn issuers<'t>(
     }
 }
 
-/// Whether [`keys`] has surely nothing to say about keys of which nothing was dropped.
-/// What it says and where takes longer to find out, and is mostly not asked for.
-pub(in crate::located) fn keys_hold(keys: &[Key], limits: Option<&Names<'_>>) -> bool {
-    let mut prefixes = HashSet::with_capacity(keys.len());
-    let mut ids = HashSet::new();
-    // Then the hashes differ, and so do the public names that are made of them.
-    keys.iter().all(|key| prefixes.insert(key.hash.prefix()))
-        && keys.iter().all(|key| {
-            let is_id_free = key.id.as_ref().is_none_or(|id| {
-                let made = id.as_str().rsplit_once('-');
-                let made = made.and_then(|(_, digits)| KeyHash::parse_prefix(digits));
-                made.is_none_or(|prefix| !prefixes.contains(&prefix)) && ids.insert(id)
-            });
-            let works = key
-                .not_before
-                .zip(key.expires)
-                .is_none_or(|(from, until)| from < until);
-            let is_known =
-                |name: &Name| limits.is_none_or(|all| all.hint_for(name.as_str()).is_none());
-            is_id_free && works && key.limits.keys().all(is_known)
+/// Whether [`keys`] has surely nothing to say about a key by itself, of which nothing was
+/// dropped. What it says and where takes longer to find out, and is mostly not asked for.
+pub(in crate::located) fn key_holds(key: &Key, limits: Option<&Names<'_>>) -> bool {
+    let works = key
+        .not_before
+        .zip(key.expires)
+        .is_none_or(|(from, until)| from < until);
+    let is_known = |name: &Name| limits.is_none_or(|all| all.hint_for(name.as_str()).is_none());
+    works && key.limits.keys().all(is_known)
+}
+
+/// What must differ among keys, so that [`keys`] surely has nothing to say about them
+/// together either.
+pub(in crate::located) struct Distinct {
+    /// The beginnings of hashes. Where they differ, so do the hashes, and the public names
+    /// that are made of them.
+    prefixes: Vec<u64>,
+    /// The public names that are written.
+    ids: Vec<Identifier>,
+}
+
+impl Distinct {
+    /// Of no key, with room for so many.
+    pub(in crate::located) fn with_capacity(keys: usize) -> Self {
+        Self {
+            prefixes: Vec::with_capacity(keys),
+            ids: Vec::new(),
+        }
+    }
+
+    pub(in crate::located) fn add(&mut self, key: &Key) {
+        self.prefixes.push(key.hash.prefix());
+        self.ids.extend(key.id.clone());
+    }
+
+    pub(in crate::located) fn extend(&mut self, other: Self) {
+        self.prefixes.extend(other.prefixes);
+        self.ids.extend(other.ids);
+    }
+
+    /// Whether all of it differs.
+    pub(in crate::located) fn holds(mut self) -> bool {
+        self.prefixes.sort_unstable();
+        let mut pairs = self.prefixes.iter().zip(self.prefixes.iter().skip(1));
+        if !pairs.all(|(a, b)| a != b) {
+            return false;
+        }
+        let mut seen = HashSet::with_capacity(self.ids.len());
+        self.ids.iter().all(|id| {
+            let made = id.as_str().rsplit_once('-');
+            let made = made.and_then(|(_, digits)| KeyHash::parse_prefix(digits));
+            let is_free = made.is_none_or(|made| self.prefixes.binary_search(&made).is_err());
+            is_free && seen.insert(id)
         })
+    }
 }
 
 /// Keys and their public names stand once, each key works at some time, and the limits

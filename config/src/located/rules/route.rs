@@ -173,7 +173,9 @@ fn reached<'a>(routes: impl Iterator<Item = (&'a Route, &'a Node<'a>)>, found: &
         if let Some((all, all_node)) = last {
             let message = format!(
                 "route `{}` is never reached: `{}` on line {} takes every request",
-                route.name, all.name, all_node.mark.line
+                route.name,
+                all.name,
+                all_node.mark.line()
             );
             found.at(
                 node.mark,

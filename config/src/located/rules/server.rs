@@ -138,7 +138,7 @@ fn admin(server: &Server, node: &Node<'_>, found: &mut Found) {
             admin.mark,
             format!(
                 "`{address}` is taken by the listener on line {}",
-                listener.mark.line
+                listener.mark.line()
             ),
         ),
         (Some(admin), None) => (

@@ -241,7 +241,8 @@ fn a_number_of_a_keys_own_is_for_a_limit_that_is_there() {
     let column = 23 + hash('a').len();
     let names = ["per-key", "tokens"].map(|name| name.parse().unwrap());
     let limits = names.into_iter().collect();
-    assert!(keys::parse_for(&key("tokens"), &limits).is_ok());
+    let for_them = |text: &str| keys::parse_each(text, Some(&limits), |key| key);
+    assert!(for_them(&key("tokens")).is_ok());
     assert!(
         keys::parse(&key("token")).is_ok(),
         "nobody said which there are"
@@ -256,7 +257,7 @@ fn a_number_of_a_keys_own_is_for_a_limit_that_is_there() {
             "no limit is named `other` (defined: `per-key` and `tokens`)",
         ),
     ] {
-        let report = keys::parse_for(&key(limit), &limits).unwrap_err();
+        let report = for_them(&key(limit)).unwrap_err();
         fits(&key(limit), report.mistakes(), &[(1, column + 12, hint)]);
     }
     let in_config = |limit: &str| format!("{}- {LIMIT}\n", in_configuration(&key(limit)));

@@ -3,7 +3,6 @@
 mod syntax;
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::collections::HashMap;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
@@ -107,17 +106,11 @@ impl<'t> Builder<'_, 't> {
             )),
             Event::Scalar(text, style, anchor, tag) => {
                 let tagged = self.note_tag(tag.as_deref(), span);
-                let node = Node {
-                    mark,
-                    heading: mark,
-                    bytes: mark.byte..span.end.byte_offset().unwrap_or(mark.byte),
-                    content: Content::Scalar {
-                        text,
-                        plain: style == ScalarStyle::Plain,
-                    },
-                    dropped: Cell::new(false),
+                let content = Content::Scalar {
+                    text,
+                    plain: style == ScalarStyle::Plain,
                 };
-                self.finish(node, anchor, tagged)
+                self.finish(Node::new(mark, end(span), content), anchor, tagged)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 let tagged = self.note_tag(tag.as_deref(), span);
@@ -200,15 +193,7 @@ impl<'t> Builder<'_, 't> {
             Kind::Sequence(items) => Content::Sequence(items),
             Kind::Mapping { entries, .. } => Content::Mapping(entries),
         };
-        let end = span.end.byte_offset().unwrap_or(mark.byte);
-        let node = Node {
-            mark,
-            heading: mark,
-            bytes: mark.byte..end,
-            content,
-            dropped: Cell::new(false),
-        };
-        self.finish(node, anchor, tagged)
+        self.finish(Node::new(mark, end(span), content), anchor, tagged)
     }
 
     fn alias(&mut self, anchor: usize, span: &Span) -> Result<(), Fatal> {
@@ -223,13 +208,8 @@ impl<'t> Builder<'_, 't> {
         self.check_nodes(mark)?;
         // What is wrong with the value as a whole is wrong here, where it is used;
         // what is wrong within it is wrong where it is written.
-        let bytes = mark.byte..span.end.byte_offset().unwrap_or(mark.byte);
-        let node = Node {
-            mark,
-            heading: mark,
-            bytes,
-            ..target.clone()
-        };
+        let node = Node::new(mark, end(span), target.content.clone());
+        node.dropped.set(target.is_dropped());
         self.finish(node, 0, false)
     }
 
@@ -237,7 +217,7 @@ impl<'t> Builder<'_, 't> {
     fn finish(&mut self, node: Node<'t>, anchor: usize, tagged: bool) -> Result<(), Fatal> {
         if tagged {
             // As in `!secret abc`: what was meant by it is unknown.
-            self.found.mask(node.bytes.clone());
+            self.found.mask(node.bytes());
             node.drop_out();
         }
         self.nodes = self.nodes.saturating_add(1);
@@ -254,7 +234,7 @@ impl<'t> Builder<'_, 't> {
                     Pending::None => *key = accept_key(node, seen, self.found),
                     Pending::Key(key) => entries.push(announced(key, node)),
                     Pending::Refused(key) => {
-                        self.found.mask(node.bytes.clone());
+                        self.found.mask(node.bytes());
                         node.drop_out();
                         entries.push((key, node));
                     }
@@ -275,12 +255,12 @@ impl<'t> Builder<'_, 't> {
     }
 
     fn line_bytes(&self, mark: Mark) -> std::ops::Range<usize> {
-        let before = self.text.get(..mark.byte).unwrap_or_default();
-        let after = self.text.get(mark.byte..).unwrap_or_default();
+        let before = self.text.get(..mark.byte()).unwrap_or_default();
+        let after = self.text.get(mark.byte()..).unwrap_or_default();
         let start = before.rfind(['\n', '\r']).map_or(0, |at| at + 1);
         let end = after
             .find(['\n', '\r'])
-            .map_or(self.text.len(), |at| mark.byte + at);
+            .map_or(self.text.len(), |at| mark.byte() + at);
         start..end
     }
 }
@@ -292,13 +272,9 @@ fn unknown(span: &Span) -> Node<'static> {
         text: Cow::Borrowed(""),
         plain: false,
     };
-    Node {
-        mark,
-        heading: mark,
-        bytes: mark.byte..mark.byte,
-        content,
-        dropped: Cell::new(true),
-    }
+    let node = Node::new(mark, mark.byte(), content);
+    node.drop_out();
+    node
 }
 
 fn announced<'t>(key: Key<'t>, mut node: Node<'t>) -> (Key<'t>, Node<'t>) {
@@ -343,14 +319,18 @@ fn accept_key<'t>(
         );
         return Pending::Refused(Key { text, mark });
     }
-    seen.insert(text.clone(), mark.line);
+    seen.insert(text.clone(), mark.line());
     Pending::Key(Key { text, mark })
 }
 
+/// Where a value ends; where it begins, if the parser does not say.
+fn end(span: &Span) -> usize {
+    let begin = mark(&span.start).byte();
+    span.end.byte_offset().unwrap_or(begin)
+}
+
 fn mark(marker: &granit_parser::Marker) -> Mark {
-    Mark {
-        line: marker.line().max(1),
-        column: marker.col().saturating_add(1),
-        byte: marker.byte_offset().unwrap_or_default(),
-    }
+    let column = marker.col().saturating_add(1);
+    let byte = marker.byte_offset().unwrap_or_default();
+    Mark::new(marker.line().max(1), column, byte)
 }

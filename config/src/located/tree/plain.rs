@@ -13,7 +13,6 @@
 mod tests;
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::collections::HashSet;
 
 use memchr::{memchr, memchr3, memmem};
@@ -148,11 +147,7 @@ impl<'t> Reader<'t> {
     }
 
     fn mark(&self) -> Mark {
-        Mark {
-            line: self.line,
-            column: self.column() + 1,
-            byte: self.at,
-        }
+        Mark::new(self.line, self.column() + 1, self.at)
     }
 
     fn skip_spaces(&mut self) {
@@ -192,14 +187,7 @@ impl<'t> Reader<'t> {
 
     fn node(&mut self, mark: Mark, end: usize, content: Content<'t>) -> Option<Node<'t>> {
         self.nodes += 1;
-        let node = Node {
-            mark,
-            heading: mark,
-            bytes: mark.byte..end,
-            content,
-            dropped: Cell::new(false),
-        };
-        (self.nodes <= NODES_MAX).then_some(node)
+        (self.nodes <= NODES_MAX).then(|| Node::new(mark, end, content))
     }
 
     fn enter(&mut self) -> Option<()> {
@@ -298,12 +286,8 @@ impl<'t> Reader<'t> {
             column if column == indent && self.is_at_element() => {
                 let blanks = self.rest().iter().skip(1).take_while(|byte| **byte == b' ');
                 let offset = 1 + blanks.count();
-                let Mark { line, column, byte } = self.mark();
-                let mark = Mark {
-                    line,
-                    column: column + offset,
-                    byte: byte + offset,
-                };
+                let column = column + 1 + offset;
+                let mark = Mark::new(self.line, column, self.at + offset);
                 self.block_sequence(indent, mark)
             }
             _ => None,
