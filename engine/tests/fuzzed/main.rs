@@ -1,5 +1,5 @@
 //! What fuzzing found worth keeping, run again without a fuzzer: each target on each input of
-//! its corpus, and on all that one byte more or less makes of those written by hand.
+//! its corpus, and on all that one byte more, less or other makes of those written by hand.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
@@ -45,6 +45,7 @@ fn every_target_holds_on_its_corpus() {
                 target(before);
                 target(&[before, &after[1..]].concat());
                 target(&[before, b"\r", after].concat());
+                target(&[before, b"X", &after[1..]].concat());
             }
         }
     }
