@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::field;
 use crate::plugin::Plugin;
+use crate::server::Priority;
 use crate::unit::{
     Attempts, Country, Duration, ErrorStatus, Glob, HeaderName, Method, ModelName, Name, Weight,
 };
@@ -75,6 +76,10 @@ pub struct Route {
     /// Default: 2, or as many as there are targets to go through with a `fallback`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<Attempts>,
+    /// Which requests go first when `server.overload.concurrency` is reached, unless a role of
+    /// the client says otherwise. Default: `normal`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub priority: Priority,
     /// Longest time from the arrival of a request's head to the beginning of its answer, as
     /// `retry.first_token` says when that is: the arrival of the body, all attempts and all
     /// targets of `fallback` together. Then the attempt under way ends, no other one is made,

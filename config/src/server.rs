@@ -21,7 +21,7 @@ pub use changes::changed_keys;
 pub(crate) use changes::fixed;
 pub use clients::{Clients, ForwardedHeader, ProxyProtocol};
 pub use http2::Http2;
-pub use overload::Overload;
+pub use overload::{Overload, Priority, Queue};
 pub use tls::{CertificateFiles, ClientCertificates, ListenerTls, TlsVersion, UnknownNames};
 
 /// Listeners, transport, workers and limits. A reload that changes any of it is

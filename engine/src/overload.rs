@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use penstock_config::server;
+use penstock_config::server::{self, Priority};
 use tokio::sync::watch;
 
 use crate::telemetry::Outcome;
@@ -17,9 +17,12 @@ use crate::telemetry::Outcome;
 pub mod descriptors;
 mod memory;
 pub mod monitor;
+mod queue;
 
 use descriptors::Descriptors;
 use memory::Memory;
+use queue::Queue;
+pub use queue::Waiting;
 
 /// Connections that are accepted however short memory is: if it stays short with nothing
 /// under way, it is the allocator that keeps it, which only work can change.
@@ -46,16 +49,39 @@ pub enum Shed {
     Descriptors,
     /// The bodies of requests take all the memory that they may.
     Bodies,
+    /// As many wait as may, in the class of the request.
+    QueueFull,
+    /// As many of its tenant wait as may.
+    QueueOfTenant,
+    /// It has waited as long as it may.
+    QueueTimeout,
+}
+
+impl Shed {
+    /// Whether what the connection takes is needed for others.
+    pub fn closes(self) -> bool {
+        matches!(self, Shed::Memory | Shed::Descriptors | Shed::Bodies)
+    }
 }
 
 impl Outcome for Shed {
-    const ALL: &[Shed] = &[Shed::Memory, Shed::Descriptors, Shed::Bodies];
+    const ALL: &[Shed] = &[
+        Shed::Memory,
+        Shed::Descriptors,
+        Shed::Bodies,
+        Shed::QueueFull,
+        Shed::QueueOfTenant,
+        Shed::QueueTimeout,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
             Shed::Memory => "memory",
             Shed::Descriptors => "descriptors",
             Shed::Bodies => "bodies",
+            Shed::QueueFull => "queue_full",
+            Shed::QueueOfTenant => "queue_of_tenant",
+            Shed::QueueTimeout => "queue_timeout",
         }
     }
 }
@@ -80,6 +106,7 @@ pub struct Overload {
     descriptors: Option<Descriptors>,
     shed_at: u8,
     pause_at: u8,
+    queue: Option<Queue>,
 }
 
 /// Connections of clients in the upper half, and requests under way in the lower. On a cache
@@ -135,12 +162,21 @@ impl fmt::Debug for Connection {
     }
 }
 
+/// How a request is met.
+pub enum Entrance {
+    /// It is let through.
+    Open(Admitted),
+    /// It has to wait for its turn.
+    Wait(Box<Waiting>),
+}
+
 /// A request that counts for as long as this lives.
 pub struct Admitted(Arc<Overload>);
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.0.counts.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.counts.0.fetch_sub(1, Ordering::SeqCst);
+        self.0.call();
     }
 }
 
@@ -162,6 +198,7 @@ impl Overload {
             descriptors,
             shed_at: written.shed_at,
             pause_at: written.pause_at,
+            queue: Queue::new(written),
         }
     }
 
@@ -213,15 +250,56 @@ impl Overload {
         self.has_room(self.under_way())
     }
 
-    /// Lets a request through.
+    /// Lets a request of this class through, or has it wait among those of its tenant.
     ///
     /// # Errors
     /// What there is too little of.
-    pub fn admit(self: &Arc<Self>) -> Result<Admitted, Shed> {
-        let before = self.counts.0.fetch_add(1, Ordering::Relaxed);
-        let admitted = Admitted(self.clone());
-        self.has_room(UnderWay::unpack(before))?;
-        Ok(admitted)
+    pub fn admit(
+        self: &Arc<Self>,
+        class: Priority,
+        tenant: impl FnOnce() -> Arc<str>,
+    ) -> Result<Entrance, Shed> {
+        let Some(queue) = &self.queue else {
+            let before = self.counts.0.fetch_add(1, Ordering::Relaxed);
+            let admitted = Admitted(self.clone());
+            self.has_room(UnderWay::unpack(before))?;
+            return Ok(Entrance::Open(admitted));
+        };
+        self.look()?;
+        // Whoever comes while others wait does not pass them by.
+        if queue.is_empty()
+            && let Some(admitted) = self.take(queue.max(class))
+        {
+            return Ok(Entrance::Open(admitted));
+        }
+        let waiting = Waiting::new(self, queue, class, tenant())?;
+        Ok(Entrance::Wait(Box::new(waiting)))
+    }
+
+    /// Lets a request through if there are fewer than so many.
+    fn take(self: &Arc<Self>, max: u32) -> Option<Admitted> {
+        let next = |counts| {
+            let now = UnderWay::unpack(counts);
+            let has_room = now.requests < max && self.has_room(now).is_ok();
+            has_room.then(|| counts + 1)
+        };
+        let (ordering, counts) = (Ordering::SeqCst, &self.counts.0);
+        counts.fetch_update(ordering, ordering, next).ok()?;
+        Some(Admitted(self.clone()))
+    }
+
+    /// Lets those in who wait, as far as there is room.
+    fn call(self: &Arc<Self>) {
+        if let Some(queue) = &self.queue
+            && !queue.is_empty()
+        {
+            queue.call(self);
+        }
+    }
+
+    /// How many wait in each class.
+    fn waiting(&self) -> [usize; Priority::ALL.len()] {
+        self.queue.as_ref().map(Queue::waiting).unwrap_or_default()
     }
 
     /// Descriptors that are taken, as far as is known between two looks.

@@ -5,7 +5,7 @@ mod listeners;
 use std::fmt::{self, Display, Write};
 
 use penstock_config::route::{Drain, Hedge, HedgeAfter, Match, PathMatch};
-use penstock_config::server::{EscapedSeparators, Paths};
+use penstock_config::server::{EscapedSeparators, Paths, Priority};
 use penstock_config::upstream::{self as config, Ejection, Protocol, Verify};
 use penstock_plugins::chain::Entry;
 use penstock_plugins::{Chain, Route, Target};
@@ -38,6 +38,9 @@ impl Display for Explained<'_> {
             writeln!(f, "  body: {}", body(route, drains.is_some()))?;
             for (percent, target) in route.router().targets() {
                 writeln!(f, "  {} to {}", Percent(percent), To(generation, target))?;
+            }
+            if written.priority != Priority::default() {
+                writeln!(f, "  priority: {}", written.priority.as_str())?;
             }
             if let Some(affinity) = &written.sticky {
                 writeln!(f, "  always the same for the same {affinity}")?;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use penstock_config::server::Priority;
 use tracing::{info, warn};
 
 use super::descriptors::Descriptors;
@@ -32,6 +33,8 @@ pub struct Seen {
     pub descriptors: Option<(u64, u64)>,
     /// Connections and requests.
     pub under_way: UnderWay,
+    /// How many wait in each class.
+    pub waiting: [usize; Priority::ALL.len()],
     /// What follows from it.
     pub level: Level,
 }
@@ -54,6 +57,8 @@ fn watch(live: &Weak<Live>) {
     while let Some(live) = live.upgrade() {
         let seen = monitor.look(live.overload());
         live.telemetry().overload.show(&seen);
+        // Who ends calls the next; this is for when there was no room then.
+        live.overload().call();
         if seen.level != told.0 && told.1.elapsed() >= TOLD_PAUSE {
             told = (seen.level, Instant::now());
             tell(&seen);
@@ -156,6 +161,7 @@ impl Monitor {
             memory,
             descriptors,
             under_way,
+            waiting: overload.waiting(),
             level,
         }
     }

@@ -13,12 +13,19 @@ pub(super) fn overload(descriptors: u32) -> Arc<Overload> {
     }))
 }
 
+pub(super) fn admit(overload: &Arc<Overload>) -> Result<Admitted, Shed> {
+    match overload.admit(Priority::Normal, || "t".into())? {
+        Entrance::Open(admitted) => Ok(admitted),
+        Entrance::Wait(_) => panic!("nobody is to wait"),
+    }
+}
+
 #[test]
 fn a_request_needs_a_descriptor_besides_its_client_s() {
     let overload = overload(100);
     let connections: Vec<_> = (0..40).map(|_| overload.connected()).collect();
-    let mut requests: Vec<_> = (0..50).map(|_| overload.admit().unwrap()).collect();
-    let refused = overload.admit().map(drop);
+    let mut requests: Vec<_> = (0..50).map(|_| admit(&overload).unwrap()).collect();
+    let refused = admit(&overload).map(drop);
     assert_eq!(refused, Err(Shed::Descriptors), "90 of 100 are taken");
     assert_eq!(overload.look(), Err(Shed::Descriptors));
     assert_eq!(
@@ -30,7 +37,7 @@ fn a_request_needs_a_descriptor_besides_its_client_s() {
         "who was refused does not count"
     );
     requests.pop();
-    drop(overload.admit().expect("one has ended"));
+    drop(admit(&overload).expect("one has ended"));
     overload.requests_seen.store(50, Ordering::Relaxed);
     assert_eq!(
         overload.look(),

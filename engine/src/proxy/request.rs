@@ -29,7 +29,7 @@ use crate::tls::Secured;
 const ANNOUNCED_WAIT: Duration = Duration::from_secs(6);
 
 /// Why a request goes no further.
-enum Stop {
+pub(super) enum Stop {
     /// It is answered here.
     Refused(Box<Refusal>),
     /// Its client failed.
@@ -140,7 +140,7 @@ async fn examine(
     {
         return Ok(Some(entry));
     }
-    overloaded::admit(proxy, session, ctx)?;
+    overloaded::admit(proxy, session, ctx).await?;
     shadow::cast(proxy, session, ctx);
     target::begin(session, ctx, chosen.clone());
     Ok(None)

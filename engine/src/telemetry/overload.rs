@@ -1,5 +1,6 @@
 //! How short the process is of memory and descriptors, and what it has refused for that.
 
+use penstock_config::server::Priority;
 use prometheus::{IntCounter, IntGauge};
 
 use super::Families;
@@ -13,6 +14,7 @@ pub struct Overload {
     memory: [IntGauge; 2],
     descriptors: [IntGauge; 2],
     requests: IntGauge,
+    waiting: [IntGauge; Priority::ALL.len()],
     shed: Outcomes<Shed>,
     /// Times that a worker stopped accepting.
     pub pauses: IntCounter,
@@ -27,6 +29,11 @@ impl Overload {
             "shed_total",
             "Requests refused with 503 since the process is short of something",
             &["cause"],
+        )?;
+        let waiting = families.gauges(
+            "queue_waiting",
+            "Requests that wait for others to end, by class",
+            &["class"],
         )?;
         Ok(Overload {
             level: families.gauge(
@@ -45,6 +52,7 @@ impl Overload {
                 "requests_in_flight",
                 "Requests that have gone or may go to an upstream",
             )?,
+            waiting: Priority::ALL.map(|class| waiting.with_label_values(&[class.as_str()])),
             shed: shed.of(&[]),
             pauses: families.counter(
                 "accept_pauses_total",
@@ -63,6 +71,9 @@ impl Overload {
             |gauge: &IntGauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         self.level.set(seen.level as i64);
         self.requests.set(i64::from(seen.under_way.requests));
+        for (gauge, waiting) in self.waiting.iter().zip(seen.waiting) {
+            set(gauge, waiting as u64);
+        }
         for (gauges, seen) in [
             (&self.memory, seen.memory),
             (&self.descriptors, seen.descriptors),

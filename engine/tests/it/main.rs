@@ -77,6 +77,7 @@ mod models;
 mod overload;
 mod prompt_affinity;
 mod protocols;
+mod queue;
 mod reload;
 mod retry;
 mod reuse;

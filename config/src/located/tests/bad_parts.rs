@@ -61,6 +61,14 @@ fn overload() {
         &[(2, 25, "connections are to wait from 90 % on")],
     );
     expect(
+        &overload("concurrency: 0, reserved: 91"),
+        &[(2, 27, "write 1 to 1000000"), (2, 40, "write 0 to 90")],
+    );
+    expect(
+        &overload("queue: { per_tenant: 0, high_role: [a] }"),
+        &[(2, 36, "write 1 to 1000000"), (2, 39, "high_roles")],
+    );
+    expect(
         &overload("shed_at: 5, memory: 1MiB, descriptors: 10"),
         &[
             (2, 24, "write 10 to 99"),

@@ -1,7 +1,7 @@
 //! How levels follow from what is used, and how many requests they allow.
 
 use super::*;
-use crate::overload::tests::overload;
+use crate::overload::tests::{admit, overload};
 
 #[test]
 fn a_level_is_left_below_where_it_was_entered() {
@@ -59,7 +59,7 @@ fn when_memory_is_short_nothing_is_added_and_then_a_little() {
 fn what_is_seen_is_published() {
     let overload = overload(1 << 20);
     let _connection = overload.connected();
-    let _request = overload.admit().unwrap();
+    let _request = admit(&overload).unwrap();
     let seen = Monitor::default().look(&overload);
     assert_eq!(seen.level, Level::Calm);
     assert_eq!(
