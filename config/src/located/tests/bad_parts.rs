@@ -62,7 +62,7 @@ fn overload() {
     );
     expect(
         &overload("concurrency: 0, reserved: 91"),
-        &[(2, 27, "write 1 to 1000000"), (2, 40, "write 0 to 90")],
+        &[(2, 28, "write 1 to 1000000"), (2, 41, "write 0 to 90")],
     );
     expect(
         &overload("queue: { per_tenant: 0, high_role: [a] }"),
