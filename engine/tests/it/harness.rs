@@ -175,6 +175,9 @@ pub(crate) fn sum(text: &str, name: &str, labels: &[&str]) -> f64 {
 }
 
 async fn start_server(file: PathBuf) -> Server {
+    // Clients, upstreams and proxies of all tests share this process, and none of them is to be
+    // refused for what the others have open.
+    penstock::overload::descriptors::raise_limit().unwrap();
     let start = move || {
         let source = Source::File(file);
         let config = source.load().unwrap_or_else(|error| panic!("{error}"));
