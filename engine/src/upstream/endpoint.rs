@@ -16,7 +16,12 @@ use super::{Site, Trust};
 use crate::transport::tls_alpn;
 
 /// Streams that may share one HTTP/2 connection to an upstream.
-const HTTP2_STREAMS_MAX: usize = 100;
+const HTTP2_STREAMS_MAX: u16 = 100;
+
+/// Bytes of an answer that an HTTP/2 upstream may send before they are read (RFC 9113 section
+/// 5.2). All streams of a connection may be that far ahead at once, so that nobody waits for the
+/// answers that others do not take.
+const HTTP2_WINDOW: u32 = 128 * 1024;
 
 /// How often an idle HTTP/2 connection to an upstream is checked.
 const HTTP2_PING: Duration = Duration::from_secs(30);
@@ -122,7 +127,9 @@ fn peer(address: SocketAddr, named: &HostPort, common: &Common<'_>) -> HttpPeer 
     options.read_timeout = Some(upstream.timeouts.read.get());
     options.write_timeout = Some(upstream.timeouts.write.get());
     options.idle_timeout = Some(upstream.timeouts.idle.get());
-    options.max_h2_streams = HTTP2_STREAMS_MAX;
+    options.max_h2_streams = usize::from(HTTP2_STREAMS_MAX);
+    options.h2_stream_window_size = Some(HTTP2_WINDOW);
+    options.h2_connection_window_size = Some(HTTP2_WINDOW * u32::from(HTTP2_STREAMS_MAX));
     options.tcp_keepalive = Some(TcpKeepalive {
         idle: Duration::from_secs(60),
         interval: Duration::from_secs(10),

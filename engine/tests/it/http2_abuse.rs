@@ -27,6 +27,7 @@ on_both!(
     requests_that_are_taken_back_reach_no_upstream_for_long,
     memory_stays_within_bounds,
     answers_that_wait_stay_within_bounds,
+    answers_that_wait_keep_no_others_from_coming,
     an_answer_that_is_not_taken_is_reset,
     answers_dealt_out_by_the_byte_end,
     clients_that_take_nothing_end,
@@ -188,6 +189,26 @@ async fn answers_that_wait_stay_within_bounds(transport: Transport) {
         most < idle + GROWTH_MAX_KIB,
         "from {idle} KiB to {most} KiB"
     );
+}
+
+async fn answers_that_wait_keep_no_others_from_coming(transport: Transport) {
+    let upstream = simulator(&[]);
+    // One connection to the upstream for all, and nobody is reset while this lasts.
+    let server = "workers: 1\n  limits: { write_timeout: 10m }";
+    let rest = all_to(upstream.address()).replace("] }\nroutes", "], protocol: http2 }\nroutes");
+    let proxy = Proxy::start(&config(transport, server, &rest)).await;
+    let mut client = Client::connect(proxy.address(), Http::Two).await;
+    client.answer(get("/plain")).await;
+    let mut attacker = Attacker::connect(proxy.address()).await;
+    attacker.send(window(0)).await;
+    for stream in streams(40) {
+        attacker.send(request(stream, "/bytes/1000000")).await;
+    }
+    eventually("all are asked for", || upstream.requests() == 41).await;
+    pause().await;
+    let answer = client.answer(get("/bytes/1000000")).await;
+    assert_eq!(answer.body.len(), 1_000_000);
+    assert_eq!(upstream.connections_accepted(), 1, "they share one");
 }
 
 /// A proxy that waits a second for who takes nothing.
