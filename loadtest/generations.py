@@ -98,7 +98,13 @@ chain:
   drain_timeout: 2m
   upgrade_socket: "{self.folder}/upgrade.sock"
   log: {{ format: json, access: off }}
-  limits: {{ generations: 1024 }}"""
+  limits:
+    generations: 1024
+    # The clients are stopped while memory is taken, which is longer than a slow one is waited for.
+    handshake_timeout: 1m
+    head_timeout: 1m
+    read_timeout: 1m
+    write_timeout: 1m"""
 
     def write(self, generation, way, route_tells=None):
         """Puts a generation's files in place, in one of WAYS."""

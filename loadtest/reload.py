@@ -251,7 +251,7 @@ def expected_seconds(arguments):
 
 @contextlib.contextmanager
 def stopped(process):
-    """Stops a process for a while. What it waits for must not run out of time meanwhile."""
+    """Stops a process for a while. What waits for it must not run out of time meanwhile."""
     process.send_signal(signal.SIGSTOP)
     try:
         yield
