@@ -200,10 +200,7 @@ fn part(common: &Common, every: u64, max: usize) -> usize {
         return max;
     };
     let share = descriptors / every / common.workers.max(1) as u64;
-    usize::try_from(share)
-        .unwrap_or(usize::MAX)
-        .clamp(1, max.max(1))
-        .min(max)
+    usize::try_from(share).unwrap_or(usize::MAX).max(1).min(max)
 }
 
 async fn engine(common: &Common) -> io::Result<Engine> {

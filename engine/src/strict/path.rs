@@ -65,7 +65,7 @@ impl Paths {
     /// kept on condition: for those of one kind, and for all.
     pub fn readings<'p>(&self, path: &'p str) -> impl Iterator<Item = String> + use<'p> {
         let is_open = self.escaped == Escaped::KeepIfSame && path.contains('%');
-        let merge_slashes = self.merge_slashes;
+        let paths = *self;
         let has = move |escape: &&str| path.contains(*escape);
         let readings = READINGS.iter().filter(move |escapes| {
             // Of both only where there are both.
@@ -74,10 +74,8 @@ impl Paths {
         readings.map(move |escapes| {
             let separate = |path: String, escape: &&str| path.replace(*escape, "/");
             let path = escapes.iter().fold(path.to_owned(), separate);
-            match merge_slashes {
-                true => merged(&path),
-                false => path,
-            }
+            // Nothing hides dots in a path that is normal.
+            paths.resolve(&path).unwrap_or(path)
         })
     }
 
@@ -174,16 +172,6 @@ fn needs_work(path: &[u8], merge_slashes: bool) -> bool {
         }
     }
     false
-}
-
-fn merged(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for next in path.chars() {
-        if next != '/' || !out.ends_with('/') {
-            out.push(next);
-        }
-    }
-    out
 }
 
 fn byte(digits: &str) -> Option<u8> {
